@@ -1,0 +1,1 @@
+"""The developer's command line: ./run demo, test, check, up, down, status, logs, sql, topics, doctor, bench."""

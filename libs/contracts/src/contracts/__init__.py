@@ -1,0 +1,1 @@
+"""Records, codecs and topics generated from schemas/."""

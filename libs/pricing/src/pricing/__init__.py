@@ -1,0 +1,1 @@
+"""Option pricing and greeks on arrays: numpy only, no I/O."""

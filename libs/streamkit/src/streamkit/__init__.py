@@ -1,0 +1,1 @@
+"""Exactly-once run loop over Kafka, with an in-memory broker twin."""

@@ -1,0 +1,1 @@
+"""Alert rules over dealer levels and data quality (Faust)."""

@@ -1,0 +1,1 @@
+"""Venue sockets and recordings to raw topics, untouched."""

@@ -1,0 +1,1 @@
+"""Dealer inventory, exposure, flips and walls, every second."""

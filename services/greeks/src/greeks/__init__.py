@@ -1,0 +1,1 @@
+"""Greeks of the whole option chain, every second."""

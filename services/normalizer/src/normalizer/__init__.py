@@ -1,0 +1,1 @@
+"""Raw venue messages to trades, 1 s books, aligned tickers and the clock."""
