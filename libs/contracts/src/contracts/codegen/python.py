@@ -57,7 +57,7 @@ def _enum(enum: Enum) -> str:
 
 def records_module(sources: Sources) -> str:
     """Source of ``generated/records.py``: enums as Literal aliases, records as frozen slotted dataclasses."""
-    names = [item.name for item in (*sources.enums, *sources.records)]
+    names = [enum.name for enum in sources.enums] + [record.name for record in sources.records]
     parts = [
         _HEAD.format(doc="Records of every topic.")
         + "from collections.abc import Sequence\nfrom dataclasses import dataclass\n"
