@@ -8,6 +8,12 @@ import re
 
 from contracts.generated.topics import *  # noqa: F403 - the generated module lists them in __all__
 
+MAX_RECORD_BYTES = 8 * 2**20
+"""Largest record, key and headers included, on any topic but dead letters; a producer must allow it, and refuse more."""
+
+MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + 2**20
+"""A dead letter holds the refused record whole, with its reason."""
+
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _PREFIX = re.compile(rf"run-{_RUN_ID.pattern}\.")
 

@@ -174,5 +174,5 @@ def _explained(topic: str, schema: Any, fields: Mapping[str, Any], error: Except
     try:
         fastavro.validation.validate(fields, schema)
     except ValidationError as invalid:
-        return ValueError(f"{topic}: {invalid}")
+        return ValueError(f"{topic}: {' '.join(str(invalid).split())}")
     return ValueError(f"{topic}: {error!r}")
