@@ -1,0 +1,54 @@
+"""``./run``: one table of commands; an error a person can mend ends with one line and exit code 2."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from gammaflow import bench, checks, demo, doctor, sql, stack_commands, topics
+from gammaflow.errors import UserError
+from gammaflow.interface import Command
+
+COMMANDS: Sequence[Command] = (
+    demo.COMMAND,
+    checks.TEST,
+    checks.CHECK,
+    stack_commands.UP,
+    stack_commands.DOWN,
+    stack_commands.STATUS,
+    stack_commands.LOGS,
+    sql.COMMAND,
+    topics.COMMAND,
+    doctor.COMMAND,
+    bench.COMMAND,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="./run", description="Dealer-flow levels of crypto options, second by second."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 1 a check failed, 2 something the caller can mend."""
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except UserError as error:
+        print(f"gammaflow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gammaflow: stopped", file=sys.stderr)
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

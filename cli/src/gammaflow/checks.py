@@ -1,0 +1,60 @@
+"""``test`` and ``check``: what CI runs, for everyone."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from gammaflow.interface import Command, no_arguments
+from gammaflow.paths import ROOT
+
+BIN = ROOT / ".venv" / "bin"
+SOURCES = ("libs/*/src", "services/*/src", "stack/src", "cli/src")
+
+
+def add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything after ``test`` goes to pytest."""
+    parser.add_argument(
+        "pytest_arguments", nargs=argparse.REMAINDER, help="passed on to pytest, e.g. tests/greeks -k parity"
+    )
+
+
+def test(args: argparse.Namespace) -> int:
+    """Run the tests."""
+    command = [sys.executable, "-m", "pytest", *args.pytest_arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def check(args: argparse.Namespace) -> int:
+    """Run every static check, also after one has failed, so that one call shows all there is to mend."""
+    del args
+    failed = [name for name, command in static_checks() if not passes(name, command)]
+    print("all checks passed" if not failed else f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def static_checks() -> list[tuple[str, Sequence[str]]]:
+    """Return the checks as (name, command)."""
+    sources = sorted(str(path.relative_to(ROOT)) for pattern in SOURCES for path in ROOT.glob(pattern))
+    python = sys.executable
+    return [
+        ("lock", [str(BIN / "uv"), "lock", "--check", "--quiet"]),
+        ("ruff check", [python, "-m", "ruff", "check", ".", "run"]),
+        ("ruff format", [python, "-m", "ruff", "format", "--check", "--quiet", ".", "run"]),
+        ("mypy", [python, "-m", "mypy", *sources]),
+        ("generated contracts", [python, "-m", "contracts.generate", "--check"]),
+        ("generated migrations", [python, "-m", "sink.generate", "--check"]),
+    ]
+
+
+def passes(name: str, command: Sequence[str]) -> bool:
+    """Run one check, its output shown only if it fails."""
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name}", flush=True)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr)
+    return done.returncode == 0
+
+
+TEST = Command("test", "run the tests (arguments go to pytest)", add_test_arguments, test)
+CHECK = Command("check", "lint, types, generated files: all static checks", no_arguments, check)
