@@ -16,9 +16,9 @@ class WireError(ValueError):
 WIRE_REASONS = ("truncated", "bad_magic", "unknown_schema", "wrong_schema", "malformed", "trailing_bytes")
 
 
-class RegistryUnavailable(ConnectionError):  # noqa: N818 - names a state one waits out, not a mistake
+class RegistryUnavailable(ConnectionError):
     """The schema registry does not answer or answers with a server error: retryable, no record is to blame."""
 
 
-class NotProvisioned(RuntimeError):  # noqa: N818 - names a state the job ends, not a mistake
+class NotProvisioned(RuntimeError):
     """The registry does not know a schema of ours: the provisioning job has not run, or ran with another version."""

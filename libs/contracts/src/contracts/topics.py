@@ -9,7 +9,7 @@ import re
 from contracts.generated.topics import *  # noqa: F403 - the generated module lists them in __all__
 
 MAX_RECORD_BYTES = 8 * 2**20
-"""Largest record, key and headers included, on any topic but dead letters; a producer must allow it, and refuse more."""
+"""Largest record, key and headers included, on any topic but dead letters: what a producer is set to."""
 
 MAX_DEAD_LETTER_BYTES = MAX_RECORD_BYTES + 2**20
 """A dead letter holds the refused record whole, with its reason."""
