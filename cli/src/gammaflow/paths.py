@@ -1,9 +1,11 @@
 """Where things are: the repository, and the directories that hold a running or finished stack."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-STATE = ROOT / ".gammaflow"
+# Tests and second checkouts keep their state apart.
+STATE = Path(os.environ.get("GAMMAFLOW_STATE") or ROOT / ".gammaflow").absolute()
 UP = STATE / "up"
 DEMO = STATE / "demo"
 
