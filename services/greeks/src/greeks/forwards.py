@@ -1,0 +1,109 @@
+"""Which forward prices an option, and what spot is when no index is known. Arrays in, arrays out."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pricing.black76 import FloatArray
+from pricing.inverse import forward_from_delta
+
+NEAR_THE_MONEY: Final = (0.25, 0.75)
+"""Bounds of |venue delta| of the options whose delta implies a forward: there a rounded delta moves it least."""
+_SNAPSHOT_SPAN_MS: Final = 60_000.0
+
+
+class ForwardSource(IntEnum):
+    """Codes of ``OptionGreeks.forward_source``."""
+
+    NONE = 0
+    VENUE = 1
+    IMPLIED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """Forward of each option: USD (NaN if none), its age in ms, and its :class:`ForwardSource` code."""
+
+    price: FloatArray
+    age_ms: FloatArray
+    source: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Spot, USD, with its age and where it came from; None when unknown."""
+
+    price: float | None
+    age_ms: int | None
+    source: Literal["index", "nearest_forward", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaQuotes:
+    """What the implied forward of an expiry is taken from; all of shape (n,), NaN where unknown."""
+
+    strike: FloatArray
+    is_call: npt.NDArray[np.bool_]
+    tau_years: FloatArray
+    vol: FloatArray
+    delta: FloatArray
+    age_ms: FloatArray
+    """Age of the older of vol and delta"""
+
+
+def choose_forwards(
+    *, venue_price: FloatArray, venue_age_ms: FloatArray, expiry_ts: npt.NDArray[np.int64], quotes: DeltaQuotes
+) -> Forwards:
+    """Take the venue's forward of each option, else the one implied by the venue's deltas of its expiry, else none."""
+    price, age = venue_price.copy(), venue_age_ms.copy()
+    source = np.where(np.isnan(price), ForwardSource.NONE, ForwardSource.VENUE).astype(np.uint8)
+    lacking = np.isnan(price)
+    for expiry in np.unique(expiry_ts[lacking]):
+        same = expiry_ts == expiry
+        implied = _implied_forward(quotes, same)
+        if implied is not None:
+            here = same & lacking
+            price[here], age[here] = implied
+            source[here] = ForwardSource.IMPLIED
+    return Forwards(price, age, source)
+
+
+def _implied_forward(quotes: DeltaQuotes, same: npt.NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Median forward and greatest age over the expiry's usable deltas; only the youngest snapshot of them is used.
+
+    Recorded chains come in snapshots: after a gap the old deltas of an expiry must not outvote the new ones. What is
+    more than a minute older than the youngest belongs to an earlier snapshot.
+    """
+    low, high = NEAR_THE_MONEY
+    size = np.abs(quotes.delta)
+    usable = same & (size > low) & (size < high) & ~np.isnan(quotes.vol + quotes.age_ms)
+    if not np.any(usable):
+        return None
+    usable &= quotes.age_ms <= quotes.age_ms[usable].min() + _SNAPSHOT_SPAN_MS
+    implied = forward_from_delta(
+        strike=quotes.strike[usable],
+        tau_years=quotes.tau_years[usable],
+        vol=quotes.vol[usable],
+        delta=quotes.delta[usable],
+        is_call=quotes.is_call[usable],
+    )
+    return float(np.median(implied)), float(quotes.age_ms[usable].max())
+
+
+def choose_spot(*, index_price: FloatArray, index_age_ms: FloatArray, forwards: Forwards) -> Spot:
+    """Return the newest index price, else the newest forward of the nearest expiry that has one, else none.
+
+    Inputs are in the chain's order (ascending expiry); of equally new values the first one is taken.
+    """
+    known = ~np.isnan(index_price + index_age_ms)
+    if np.any(known):
+        at = int(np.argmin(np.where(known, index_age_ms, np.inf)))
+        return Spot(float(index_price[at]), int(index_age_ms[at]), "index")
+    with_forward = np.flatnonzero(~np.isnan(forwards.price + forwards.age_ms))
+    if with_forward.size:
+        at = int(with_forward[0])
+        return Spot(float(forwards.price[at]), int(forwards.age_ms[at]), "nearest_forward")
+    return Spot(None, None, "none")
