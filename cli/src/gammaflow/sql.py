@@ -2,17 +2,19 @@
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from stack.bridge.engine import EngineError, open_engine
 
 from gammaflow import paths
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
 from stack import embedded
+from stack.bridge.engine import open_engine
+from stack.bridge.errors import EngineError
 
 DATABASE = "gammaflow"
 
@@ -56,8 +58,9 @@ def ask_files(data_dir: Path, query: str, output_format: str) -> bytes:
     if not data_dir.exists():
         raise UserError("there is no data yet: ./run demo makes some")
     try:
-        with open_engine(data_dir, database=DATABASE) as engine:
-            return engine.query(query, output_format)
+        with open_engine(data_dir) as engine, closing(engine.connect()) as connection:
+            connection.run(f"USE {DATABASE}")
+            return connection.run(query, output_format).data
     except EngineError as error:
         raise UserError(first_line(error)) from error
 

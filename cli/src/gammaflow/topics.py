@@ -95,7 +95,7 @@ def decoded(codecs: Codecs, topic: str, message: Message) -> dict[str, Any]:
     where = {
         "partition": message.partition(),
         "offset": message.offset(),
-        "key": str(message.key(), "utf-8", "replace"),
+        "key": (message.key() or b"").decode("utf-8", "replace"),
     }
     value = message.value()
     if value is None:

@@ -50,14 +50,14 @@ class Progress:
     def last_offsets(self, topic: str) -> dict[int, int]:
         """Return, per partition that has records, the offset of the last one (markers are no records)."""
         last = ((partition, self._last_message(topic, partition)) for partition in range(TOPICS[topic].partitions))
-        return {partition: message.offset() for partition, message in last if message is not None}
+        return {partition: message.offset() or 0 for partition, message in last if message is not None}
 
     def last_unit(self, clock_topic: str, partition: int) -> Unit | None:
         """Return the unit that the last clock record of a partition closed."""
         message = self._last_message(clock_topic, partition)
         if message is None:
             return None
-        clock: Clock = self._codecs.decode(clock_topic, message.value())
+        clock: Clock = self._codecs.decode(clock_topic, message.value() or b"")
         return clock.venue, clock.underlying, clock.second
 
     def last_raw_second(self, topics: Iterable[str], partition: int) -> int | None:
@@ -114,5 +114,5 @@ def sunk(client: Client, topic: str, last_offsets: Mapping[int, int]) -> bool:
         return True
     table = topic.replace(".", "_").replace("-", "_")
     rows = client.query(f"SELECT _partition, max(_offset) FROM {table} GROUP BY _partition").result_rows  # noqa: S608 - a topic of the contract
-    held = dict(rows)
+    held: dict[int, int] = {partition: offset for partition, offset in rows}  # noqa: C416 - rows are typed as sequences
     return all(held.get(partition, -1) >= offset for partition, offset in last_offsets.items())

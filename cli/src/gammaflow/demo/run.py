@@ -239,6 +239,7 @@ def look(demo: Demo, phase: str) -> Frame:
         elapsed_s=demo.elapsed_s(),
         phase=phase,
         rates=[(name, counts[name], rates.get(name, 0.0)) for name in counts],
+        lag=demo.services.lag(),
         freshness_s=None if newest is None or demo.source.ends else time.time() - newest,
         levels=levels,
         latency=None if demo.source.ends else latency(demo.client),
@@ -279,7 +280,7 @@ def row_counts(client: Client) -> dict[str, int]:
     query = (
         "SELECT name, total_rows FROM system.tables WHERE database = currentDatabase() AND total_rows > 0 ORDER BY name"
     )
-    return dict(client.query(query).result_rows)
+    return {name: rows for name, rows in client.query(query).result_rows}  # noqa: C416 - rows are typed as sequences
 
 
 def print_summary(report: Report) -> None:

@@ -1,9 +1,11 @@
 """Starts the services as processes, restarts what crashes, stops all of them in the order of the data."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gammaflow.errors import UserError
 from stack.guard import Guard
@@ -44,6 +46,12 @@ class Services:
         """Return where a service's output goes."""
         return self.directory / "logs" / f"{name}.log"
 
+    def lag(self) -> int | None:
+        """Return the records that all services together have still to read, by their last health reports."""
+        reports = [read_health(self.health_file(name)) for name in PIPELINE]
+        lags = [report["lag"] for report in reports if isinstance(report.get("lag"), int)]
+        return sum(lags) if lags else None
+
     def revive(self) -> None:
         """Start again what has crashed.
 
@@ -79,3 +87,12 @@ class Services:
         """Stop the sources first, then along the data, so that each can still write what it holds."""
         for name in [name for name in self.running if name not in PIPELINE] + list(PIPELINE):
             self.stop(name)
+
+
+def read_health(file: Path) -> dict[str, Any]:
+    """Return a health report; empty before the first, or while it is being replaced."""
+    try:
+        report: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return report
