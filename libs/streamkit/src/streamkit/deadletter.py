@@ -8,7 +8,6 @@ from streamkit.broker import Headers, Record
 WINDOW_RECORDS = 1000
 WINDOW_REFUSED_MAX = 50  # 5 % of the window
 RUN_REFUSED_MAX = 100
-SOURCE_VALUE_BYTES_MAX = 900_000  # a letter must fit a broker message; the source offset leads to the rest
 
 
 class BreakerOpen(Exception):
@@ -52,11 +51,7 @@ class Breaker:
 def letter(
     *, service: str, topic: str, partition: int, record: Record, reason: str, detail: str, underlying: str
 ) -> DeadLetter:
-    """Return the dead letter of ``record``; a value too large for a message is cut, and the detail says so."""
-    value = record.value
-    if value is not None and len(value) > SOURCE_VALUE_BYTES_MAX:
-        detail = f"{detail} [value cut from {len(value)} to {SOURCE_VALUE_BYTES_MAX} bytes]"
-        value = value[:SOURCE_VALUE_BYTES_MAX]
+    """Return the dead letter of ``record``; dead-letter topics take larger messages than any source topic."""
     return DeadLetter(
         service=service,
         underlying=underlying,
@@ -65,7 +60,7 @@ def letter(
         source_offset=record.offset,
         source_timestamp_ms=record.timestamp_ms,
         source_key=record.key,
-        source_value=value,
+        source_value=record.value,
         reason=reason,
         detail=detail,
     )

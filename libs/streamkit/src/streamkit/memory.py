@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from contracts.topics import MAX_DEAD_LETTER_BYTES
 from streamkit.broker import (
     Bounds,
     BrokerError,
@@ -24,7 +25,6 @@ from streamkit.broker import (
 )
 
 State = Literal["open", "committed", "aborted", "control"]
-RECORD_BYTES_MAX = 1_000_000
 
 
 @dataclass(slots=True)
@@ -321,7 +321,7 @@ class MemoryProducer:
         self._require_open()
         for outgoing in batch:
             size = len(outgoing.value or b"") + len(outgoing.key or b"")
-            if size > RECORD_BYTES_MAX:
+            if size > MAX_DEAD_LETTER_BYTES:
                 raise Refused("too_large", f"{outgoing.topic}: record of {size} bytes, key {outgoing.key!r}")
             target = TopicPartition(outgoing.topic, partition)
             entry = self._broker.log(target).append(outgoing, "open")

@@ -315,8 +315,8 @@ class ClockedSeconds:
         if got != expected:
             first = records[0].offset if records else "none"
             raise InvariantBroken(
-                f"{topic}, second {clock.second} of {clock.venue} {clock.underlying}: expected digest {expected} by its "
-                f"clock, got {got} of its {len(records)} records from offset {first}"
+                f"{topic}, second {clock.second} of {clock.venue} {clock.underlying}: digest {expected} expected by the"
+                f" clock, got {got} of its {len(records)} records from offset {first}"
             )
 
 
