@@ -1,0 +1,318 @@
+"""A full-depth order book in scaled integers, and the rules by which it may be believed.
+
+States::
+
+    gapped ──snapshot that the deltas overlap──▶ live ──delta that does not follow, gap, disconnect──▶ gapped
+
+A gapped book holds no levels. Deltas that arrive while it is gapped are kept (a REST snapshot may come after some of
+them, and covers the first ones), up to a bound; dropping the oldest only means that an older snapshot will not overlap.
+A venue that sends its snapshots in the stream (Deribit) goes live at once.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from normalizer.events import BadMessage, BookUpdate, Levels
+
+Rules = Literal["deribit", "usdm", "spot"]
+Applied = Literal["applied", "buffered", "stale", "gap"]
+Ladder = Sequence[tuple[int, int]]
+
+_MAX_INT: Final = 2**63 - 1
+_MAX_SCALE: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Sequencing:
+    """A venue's rules. ``follows(last_id, delta)``: the delta is the next one to a book that stands at ``last_id``.
+
+    ``overlaps(last_id, delta)``: it is the first one to a snapshot of ``last_id``; ``covered``: the snapshot has it.
+    """
+
+    follows: Callable[[int, BookUpdate], bool]
+    overlaps: Callable[[int, BookUpdate], bool]
+    covered: Callable[[int, BookUpdate], bool]
+
+
+def _spans(first: int | None, wanted: int, last: int) -> bool:
+    return first is not None and first <= wanted <= last
+
+
+SEQUENCING: Final[Mapping[Rules, Sequencing]] = {
+    "deribit": Sequencing(
+        follows=lambda last_id, delta: delta.prev_id == last_id,
+        overlaps=lambda last_id, delta: delta.prev_id == last_id,
+        covered=lambda last_id, delta: delta.last_id <= last_id,
+    ),
+    "usdm": Sequencing(
+        follows=lambda last_id, delta: delta.prev_id == last_id,
+        overlaps=lambda last_id, delta: _spans(delta.first_id, last_id, delta.last_id) or delta.prev_id == last_id,
+        covered=lambda last_id, delta: delta.last_id < last_id,
+    ),
+    "spot": Sequencing(
+        follows=lambda last_id, delta: delta.first_id == last_id + 1,
+        overlaps=lambda last_id, delta: _spans(delta.first_id, last_id + 1, delta.last_id),
+        covered=lambda last_id, delta: delta.last_id <= last_id,
+    ),
+}
+
+
+class Side:
+    """One side of a book: size by price, both scaled integers."""
+
+    __slots__ = ("_sorted", "descending", "levels")
+
+    def __init__(self, *, descending: bool) -> None:
+        self.levels: dict[int, int] = {}
+        self.descending = descending
+        self._sorted: Ladder | None = None
+
+    def ladder(self) -> Ladder:
+        """Return (price, size) with the best first; sorted once per change."""
+        if self._sorted is None:
+            self._sorted = sorted(self.levels.items(), reverse=self.descending)
+        return self._sorted
+
+    def update(self, changes: Ladder) -> None:
+        """Set each price's size; size 0 removes it, also if it was not there (the venue cut off its depth)."""
+        levels = self.levels
+        for price, size in changes:
+            if size:
+                levels[price] = size
+            else:
+                levels.pop(price, None)
+        self._sorted = None
+
+    def replace(self, levels: dict[int, int]) -> None:
+        """Take ``levels`` instead of all that is there."""
+        self.levels = levels
+        self._sorted = None
+
+
+class Book:
+    """One instrument's book. The scales only ever grow, to what the venue's text needs."""
+
+    __slots__ = (
+        "_pending",
+        "_sequencing",
+        "asks",
+        "asof_ts",
+        "bids",
+        "buffered",
+        "conn_id",
+        "exchange_ts",
+        "gap",
+        "last_id",
+        "n_updates",
+        "price_scale",
+        "qty_scale",
+        "rules",
+    )
+
+    def __init__(self, rules: Rules, buffer_limit: int) -> None:
+        self.rules = rules
+        self._sequencing = SEQUENCING[rules]
+        self.bids, self.asks = Side(descending=True), Side(descending=False)
+        self.price_scale = self.qty_scale = 0
+        self.gap = True
+        self.last_id: int | None = None
+        self.asof_ts: int | None = None
+        self.exchange_ts: int | None = None
+        self.n_updates = 0
+        self.conn_id = ""
+        self.buffered: deque[tuple[BookUpdate, int]] = deque(maxlen=buffer_limit)
+        self._pending: tuple[BookUpdate, int] | None = None
+
+    def apply(self, update: BookUpdate, received_ts: int) -> Applied:
+        """Take a snapshot or delta. Raises BadMessage, leaving the book as it was, if a level is no decimal."""
+        if update.snapshot:
+            return self._take_snapshot(update, received_ts)
+        if self.gap:
+            return self._buffer(update, received_ts)
+        last_id = self.last_id
+        assert last_id is not None  # noqa: S101 - a live book has an id: set with gap = False, in _load
+        if update.last_id <= last_id and not self._sequencing.follows(last_id, update):
+            return "stale"
+        if not self._sequencing.follows(last_id, update):
+            self.lose()
+            self._buffer(update, received_ts)
+            return "gap"
+        self._change(update, received_ts)
+        return "applied"
+
+    def lose(self) -> None:
+        """Mark the book gapped: something is missing. Levels, snapshot and deltas from before are worth nothing now."""
+        self.gap = True
+        self._pending = None
+        self.buffered.clear()
+        self.bids.replace({})
+        self.asks.replace({})
+
+    def _take_snapshot(self, update: BookUpdate, received_ts: int) -> Applied:
+        if self.rules == "deribit":
+            self._load(update, received_ts)
+            self.buffered.clear()
+            return "applied"
+        if not self.gap:
+            return "stale"  # The unbroken chain of deltas is at least as new.
+        self._scale(update)
+        if self._pending is None or update.last_id > self._pending[0].last_id:
+            self._pending = (update, received_ts)
+        return self._join()
+
+    def _buffer(self, update: BookUpdate, received_ts: int) -> Applied:
+        self._scale(update)
+        self.buffered.append((update, received_ts))
+        return self._join()
+
+    def _join(self) -> Applied:
+        """Go live if the snapshot and the deltas kept overlap; drop the snapshot if it is older than all of them."""
+        if self._pending is None:
+            return "buffered"
+        snapshot, snapshot_ts = self._pending
+        while self.buffered and self._sequencing.covered(snapshot.last_id, self.buffered[0][0]):
+            self.buffered.popleft()
+        if not self.buffered:
+            return "buffered"
+        if not self._sequencing.overlaps(snapshot.last_id, self.buffered[0][0]):
+            self._pending = None
+            return "buffered"
+        waiting = list(self.buffered)
+        self._load(snapshot, snapshot_ts)
+        self._change(*waiting[0])
+        self.buffered.clear()
+        self._pending = None
+        for place, (delta, received_ts) in enumerate(waiting[1:], start=1):
+            if self.apply(delta, received_ts) == "gap":
+                self.buffered.extend(waiting[place + 1 :])
+                return "gap"
+        return "applied"
+
+    def _load(self, update: BookUpdate, received_ts: int) -> None:
+        bids, asks = self._scale(update)
+        self.bids.replace({price: size for price, size in bids if size})
+        self.asks.replace({price: size for price, size in asks if size})
+        self._stamp(update, received_ts)
+        self.gap = False
+
+    def _change(self, update: BookUpdate, received_ts: int) -> None:
+        bids, asks = self._scale(update)
+        self.bids.update(bids)
+        self.asks.update(asks)
+        self._stamp(update, received_ts)
+
+    def _stamp(self, update: BookUpdate, received_ts: int) -> None:
+        self.last_id = update.last_id
+        self.asof_ts = received_ts
+        self.exchange_ts = update.exchange_ts
+        self.n_updates += 1
+
+    def _scale(self, update: BookUpdate) -> tuple[Ladder, Ladder]:
+        """Scale all levels of an update, growing the scales first if its text has more decimals than any before."""
+        try:
+            return self._scaled(update.bids), self._scaled(update.asks)
+        except _FinerText:
+            self._grow(update)
+            return self._scaled(update.bids), self._scaled(update.asks)
+
+    def _scaled(self, levels: Levels) -> Ladder:
+        price_scale, qty_scale = self.price_scale, self.qty_scale
+        return [(scaled(level[0], price_scale), scaled(level[1], qty_scale)) for level in levels]
+
+    def _grow(self, update: BookUpdate) -> None:
+        levels = [*update.bids, *update.asks]
+        price_scale = max(self.price_scale, *(decimals(level[0]) for level in levels))
+        qty_scale = max(self.qty_scale, *(decimals(level[1]) for level in levels))
+        price_factor, qty_factor = 10 ** (price_scale - self.price_scale), 10 ** (qty_scale - self.qty_scale)
+        grown = [
+            {_bounded(price * price_factor): _bounded(size * qty_factor) for price, size in side.levels.items()}
+            for side in (self.bids, self.asks)
+        ]
+        self.bids.replace(grown[0])
+        self.asks.replace(grown[1])
+        self.price_scale, self.qty_scale = price_scale, qty_scale
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as JSON values; ``load`` of it behaves identically from then on."""
+        return {
+            "scales": [self.price_scale, self.qty_scale],
+            "gap": self.gap,
+            "stamps": [self.last_id, self.asof_ts, self.exchange_ts],
+            "n_updates": self.n_updates,
+            "conn_id": self.conn_id,
+            "bids": self.bids.ladder(),
+            "asks": self.asks.ladder(),
+            "buffered": [_dump_update(update, received_ts) for update, received_ts in self.buffered],
+            "pending": None if self._pending is None else _dump_update(*self._pending),
+        }
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any], rules: Rules, buffer_limit: int) -> "Book":
+        """Build the book that ``dump`` described."""
+        book = cls(rules, buffer_limit)
+        book.price_scale, book.qty_scale = state["scales"]
+        book.gap = state["gap"]
+        book.last_id, book.asof_ts, book.exchange_ts = state["stamps"]
+        book.n_updates = state["n_updates"]
+        book.conn_id = state["conn_id"]
+        book.bids.replace(dict(state["bids"]))
+        book.asks.replace(dict(state["asks"]))
+        book.buffered.extend(_load_update(entry) for entry in state["buffered"])
+        book._pending = None if state["pending"] is None else _load_update(state["pending"])
+        return book
+
+
+def _dump_update(update: BookUpdate, received_ts: int) -> list[Any]:
+    ids = [update.first_id, update.last_id, update.prev_id]
+    return [update.instrument, update.exchange_ts, update.snapshot, ids, update.bids, update.asks, received_ts]
+
+
+def _load_update(state: Sequence[Any]) -> tuple[BookUpdate, int]:
+    instrument, exchange_ts, snapshot, (first_id, last_id, prev_id), bids, asks, received_ts = state
+    update = BookUpdate(
+        instrument=instrument,
+        exchange_ts=exchange_ts,
+        snapshot=snapshot,
+        first_id=first_id,
+        last_id=last_id,
+        prev_id=prev_id,
+        bids=bids,
+        asks=asks,
+    )
+    return update, received_ts
+
+
+class _FinerText(Exception):
+    """A decimal has more places than the scale."""
+
+
+def scaled(text: str, scale: int) -> int:
+    """Return text · 10^scale as an integer, exactly, without floats. BadMessage if it is no plain decimal ≥ 0."""
+    whole, _, fraction = text.partition(".")
+    missing = scale - len(fraction)
+    if missing < 0:
+        fraction = fraction.rstrip("0")
+        missing = scale - len(fraction)
+        if missing < 0:
+            raise _FinerText
+    digits = whole + fraction
+    if not (digits.isascii() and digits.isdecimal()):
+        raise BadMessage("bad_value", f"level: expected a plain decimal ≥ 0, got {text[:40]!r}")
+    value = int(digits + "0" * missing) if missing else int(digits)
+    return value if value <= _MAX_INT else _bounded(value)
+
+
+def decimals(text: str) -> int:
+    """Return the places after the point, as written. BadMessage if there are more than can be scaled."""
+    places = len(text.partition(".")[2])
+    if places > _MAX_SCALE:
+        raise BadMessage("bad_value", f"level: {text[:40]!r} has more than {_MAX_SCALE} decimal places")
+    return places
+
+
+def _bounded(value: int) -> int:
+    if value > _MAX_INT:
+        raise BadMessage("bad_value", f"level: {value} does not fit 64 bits once scaled")
+    return value

@@ -1,0 +1,164 @@
+"""Reading fields of a venue's JSON: the reader's name says what zero and missing mean; what cannot be is BadMessage.
+
+Venues write numbers as JSON numbers or as decimal strings; both are read alike. A field that is absent and one that is
+null are the same to all readers; a caller that must tell them apart asks ``name in fields`` first.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from normalizer.events import BadMessage
+
+Json = Mapping[str, Any]
+
+_LATEST_MS = 10**14
+"""Year 5138: venues write far-off expiries of perpetuals (year 3000), never later."""
+
+
+def parse(payload: bytes) -> Any:
+    """Parse a frame; BadMessage ``malformed_json`` with the position if it is none."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage("malformed_json", f"{error} in a frame of {len(payload)} bytes") from error
+
+
+def as_object(value: Any, name: str) -> Json:
+    """Return ``value`` if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise BadMessage("bad_value", f"{name}: expected an object, got {_shown(value)}")
+    return value
+
+
+def as_list(value: Any, name: str) -> list[Any]:
+    """Return ``value`` if it is a JSON list."""
+    if not isinstance(value, list):
+        raise BadMessage("bad_value", f"{name}: expected a list, got {_shown(value)}")
+    return value
+
+
+def text(fields: Json, name: str) -> str:
+    """Return a non-empty string that must be there."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise _wrong(fields, name, "a non-empty string")
+    return value
+
+
+def text_or_none(fields: Json, name: str) -> str | None:
+    """Return a string; ids that some venues write as numbers become strings; null or empty is None."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _wrong(fields, name, "a string or an id")
+    return str(value)
+
+
+def integer(fields: Json, name: str) -> int:
+    """Return an integer ≥ 0 that must be there."""
+    value = fields.get(name)
+    if type(value) is not int or value < 0:
+        raise _wrong(fields, name, "an integer ≥ 0")
+    return value
+
+
+def integer_or_none(fields: Json, name: str) -> int | None:
+    """Return an integer ≥ 0, None if missing."""
+    return None if fields.get(name) is None else integer(fields, name)
+
+
+def micros(fields: Json, name: str) -> int:
+    """Return a time that must be there, given in milliseconds, as microseconds."""
+    value = fields.get(name)
+    if type(value) is not int or not 0 < value < _LATEST_MS:
+        raise _wrong(fields, name, "milliseconds since 1970")
+    return value * 1000
+
+
+def micros_or_none(fields: Json, name: str) -> int | None:
+    """Return a time given in milliseconds as microseconds; missing and 0 (Binance's "none") are None."""
+    return None if not fields.get(name) else micros(fields, name)
+
+
+def number_or_none(fields: Json, name: str) -> float | None:
+    """Return a finite number, any sign; missing is None, 0 is 0."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if type(value) is float or type(value) is int:
+        number = float(value)
+    elif isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            raise _wrong(fields, name, "a number") from None
+    else:
+        raise _wrong(fields, name, "a number")
+    if not math.isfinite(number):
+        raise _wrong(fields, name, "a finite number")
+    return number
+
+
+def number(fields: Json, name: str) -> float:
+    """Return a finite number that must be there."""
+    value = number_or_none(fields, name)
+    if value is None:
+        raise _wrong(fields, name, "a number")
+    return value
+
+
+def amount_or_none(fields: Json, name: str) -> float | None:
+    """Return a number ≥ 0: sizes, open interest, volumes, marks of worthless options. Missing is None, 0 is real."""
+    value = number_or_none(fields, name)
+    if value is not None and value < 0:
+        raise _wrong(fields, name, "a number ≥ 0")
+    return value
+
+
+def positive(fields: Json, name: str) -> float:
+    """Return a number > 0 that must be there: prices and sizes of what was traded."""
+    value = number_or_none(fields, name)
+    if value is None or value <= 0:
+        raise _wrong(fields, name, "a number > 0")
+    return value
+
+
+def positive_or_none(fields: Json, name: str) -> float | None:
+    """Return a number > 0, None if missing; 0 is an error."""
+    return None if fields.get(name) is None else positive(fields, name)
+
+
+def nonzero_or_none(fields: Json, name: str) -> float | None:
+    """Return a number > 0 where the venue writes 0 for "there is none" (a bid, an iv): missing and 0 are None."""
+    return amount_or_none(fields, name) or None
+
+
+def decimal_text(value: Any, name: str) -> str:
+    """Return plain decimal text of a level's price or size as the venue wrote it, never through float arithmetic.
+
+    A JSON number has gone through the parser's nearest double, whose shortest text is the venue's own for up to 15
+    digits; exponents are written out.
+    """
+    if isinstance(value, str):
+        return value
+    if type(value) is int:
+        return str(value)
+    if type(value) is float and math.isfinite(value):
+        shown = repr(value)
+        return f"{Decimal(shown):f}" if "e" in shown else shown
+    raise BadMessage("bad_value", f"{name}: expected a decimal, got {_shown(value)}")
+
+
+def _wrong(fields: Json, name: str, expected: str) -> BadMessage:
+    if fields.get(name) is None:
+        return BadMessage("missing_field", f"{name}: missing, expected {expected}")
+    return BadMessage("bad_value", f"{name}: expected {expected}, got {_shown(fields[name])}")
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:80]

@@ -1,0 +1,62 @@
+"""The table of venues: adding one is a file beside this one and a line here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from contracts.records import RawMessage
+from normalizer import binance, deribit, deribit_symbols
+from normalizer.book import Rules
+from normalizer.events import Event, InstrumentSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue:
+    """What the core must know of a venue.
+
+    Attributes:
+        name: As in raw.<name>.
+        book_rules: How its book messages chain.
+        parse: Frame to events; raises BadMessage.
+        read_symbol: (symbol, underlying of the raw record) to spec, None for combos; raises BadMessage.
+        book_instrument: Instrument whose book a frame belongs to by its channel alone, None if it is no book's.
+    """
+
+    name: str
+    book_rules: Rules
+    parse: Callable[[RawMessage], Iterator[Event]]
+    read_symbol: Callable[[str, str], InstrumentSpec | None]
+    book_instrument: Callable[[RawMessage], str | None]
+
+
+def _deribit_symbol(symbol: str, _underlying: str) -> InstrumentSpec | None:
+    return deribit_symbols.read_symbol(symbol)
+
+
+VENUES: Final[Mapping[str, Venue]] = {
+    venue.name: venue
+    for venue in (
+        Venue(
+            name="binance-spot",
+            book_rules="spot",
+            parse=partial(binance.parse, "spot"),
+            read_symbol=partial(binance.read_symbol, "spot"),
+            book_instrument=binance.book_instrument,
+        ),
+        Venue(
+            name="binance-usdm",
+            book_rules="usdm",
+            parse=partial(binance.parse, "usdm"),
+            read_symbol=partial(binance.read_symbol, "usdm"),
+            book_instrument=binance.book_instrument,
+        ),
+        Venue(
+            name="deribit",
+            book_rules="deribit",
+            parse=deribit.parse,
+            read_symbol=_deribit_symbol,
+            book_instrument=deribit.book_instrument,
+        ),
+    )
+}
