@@ -105,13 +105,7 @@ def tagged_liquidations(trade: TradePrint, spec: InstrumentSpec) -> Iterator[Liq
 
 
 def funding_record(
-    funding: FundingPrint,
-    spec: InstrumentSpec,
-    *,
-    venue: str,
-    received_ts: int,
-    limits: Limits,
-    raised: tuple[str, ...],
+    funding: FundingPrint, spec: InstrumentSpec, circumstances: Circumstances, raised: tuple[str, ...]
 ) -> Funding:
     """Return the payment, its settlement time rounded to the hour."""
     row: dict[str, Any] = {
