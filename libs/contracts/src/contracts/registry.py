@@ -94,5 +94,8 @@ class Registry:
 
 
 def same_schema(one: str, other: str) -> bool:
-    """Say whether two schema texts are the same JSON, whatever their whitespace."""
-    return bool(json.loads(one) == json.loads(other))
+    """Say whether two schema texts are the same JSON, whatever their whitespace; False if one is no JSON."""
+    try:
+        return one == other or bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return False

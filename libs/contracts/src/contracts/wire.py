@@ -5,7 +5,8 @@ The subject of a schema is always ``<logical topic>-value``. Nothing is ever reg
 
 import io
 import json
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, cast
 
@@ -14,9 +15,10 @@ from fastavro.schema import SchemaParseException
 from fastavro.validation import ValidationError
 
 from contracts.errors import WIRE_REASONS, NotProvisioned, RegistryUnavailable, WireError
+from contracts.generated.binary import DECODE, ENCODE
 from contracts.generated.conversions import FROM_DICT, TO_DICT
 from contracts.generated.schemas import SCHEMAS
-from contracts.registry import Registry
+from contracts.registry import Registry, same_schema
 from contracts.topics import TOPICS, logical
 
 __all__ = [
@@ -31,8 +33,11 @@ __all__ = [
 
 WIRE_HEADER_BYTES = 5
 _MAGIC = 0
-# What fastavro lets out when bytes do not fit the schema.
-_MALFORMED = (EOFError, IndexError, KeyError, ValueError, OverflowError, MemoryError, TypeError, StopIteration)
+# What the decoders let out when bytes do not fit the schema: MalformedError and UnicodeDecodeError are ValueErrors.
+_MALFORMED = (ValueError, IndexError, struct.error)
+# The same of fastavro, which reads what other versions wrote.
+_MALFORMED_ELSEWHERE = (*_MALFORMED, EOFError, KeyError, TypeError, OverflowError, MemoryError, StopIteration)
+_UNENCODABLE = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, struct.error)
 
 
 class SchemaSource(Protocol):
@@ -69,6 +74,8 @@ class _Codec:
     record: type[Any]
     header: bytes
     schema: Any
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes, int], tuple[Any, int]]
     writers: dict[int, Any] = field(default_factory=dict)
 
 
@@ -85,8 +92,15 @@ class Codecs:
         for name, topic in TOPICS.items():
             if topic.record is not None:
                 schema_id = source.id_of(topic.subject, SCHEMAS[topic.record])
-                header = bytes([_MAGIC]) + schema_id.to_bytes(4, "big")
-                self._codecs[name] = _Codec(name, topic.record, header, parsed[topic.record], {schema_id: None})
+                self._codecs[name] = _Codec(
+                    topic=name,
+                    record=topic.record,
+                    header=bytes([_MAGIC]) + schema_id.to_bytes(4, "big"),
+                    schema=parsed[topic.record],
+                    encode=ENCODE[topic.record],
+                    decode=DECODE[topic.record],
+                    writers={schema_id: None},
+                )
 
     @classmethod
     def connect(cls, registry_url: str) -> Self:
@@ -103,14 +117,10 @@ class Codecs:
         codec = self._codecs.get(topic) or self._codec(topic)
         if type(record) is not codec.record:
             raise TypeError(f"{topic} carries {codec.record.__name__}, not {type(record).__name__}")
-        stream = io.BytesIO()
-        stream.write(codec.header)
-        fields = TO_DICT[codec.record](record)
         try:
-            fastavro.schemaless_writer(stream, codec.schema, fields)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _explained(topic, codec.schema, fields, error) from error
-        return stream.getvalue()
+            return codec.header + codec.encode(record)
+        except _UNENCODABLE as error:
+            raise _explained(topic, codec.schema, record, error) from error
 
     def decode(self, topic: str, value: bytes) -> Any:
         """Return the record in ``value``, resolved to this build's schema if another version wrote it.
@@ -124,18 +134,14 @@ class Codecs:
         if value[0] != _MAGIC:
             raise WireError("bad_magic", f"{topic}: first byte is {value[0]}, not 0; write with this project's codecs")
         writer = self._writer(codec, int.from_bytes(value[1:WIRE_HEADER_BYTES], "big"))
-        stream = io.BytesIO(value)
-        stream.seek(WIRE_HEADER_BYTES)
+        if writer is not None:
+            return _resolved(codec, writer, value)
         try:
-            if writer is None:
-                fields = fastavro.schemaless_reader(stream, codec.schema, None)
-            else:
-                fields = fastavro.schemaless_reader(stream, writer, codec.schema)
+            record, end = codec.decode(value, WIRE_HEADER_BYTES)
         except _MALFORMED as error:
-            raise WireError("malformed", f"{topic}: not Avro of its schema: {error!r}") from error
-        if stream.tell() != len(value):
-            raise WireError("trailing_bytes", f"{topic}: {len(value) - stream.tell()} bytes after the record")
-        return FROM_DICT[codec.record](cast("Mapping[str, Any]", fields))
+            raise WireError("malformed", f"{topic}: not Avro of its schema: {error}") from error
+        _check_end(topic, value, end)
+        return record
 
     def _codec(self, topic: str) -> _Codec:
         codec = self._codecs.get(logical(topic))
@@ -152,7 +158,9 @@ class Codecs:
         text = self._source.schema_of(schema_id)
         if text is None:
             raise WireError("unknown_schema", f"{codec.topic}: schema id {schema_id} is not in the registry")
-        codec.writers[schema_id] = writer = _parse_writer(codec, schema_id, text)
+        # The same schema under another id (a restored registry) needs no resolution.
+        writer = None if same_schema(text, SCHEMAS[codec.record]) else _parse_writer(codec, schema_id, text)
+        codec.writers[schema_id] = writer
         return writer
 
 
@@ -169,10 +177,31 @@ def _parse_writer(codec: _Codec, schema_id: int, text: str) -> Any:
     return writer
 
 
-def _explained(topic: str, schema: Any, fields: Mapping[str, Any], error: Exception) -> Exception:
-    """Find the field at fault, which the fast writer does not tell."""
+def _resolved(codec: _Codec, writer: Any, value: bytes) -> Any:
+    """Decode what another version wrote, by Avro's rules of schema resolution."""
+    stream = io.BytesIO(value)
+    stream.seek(WIRE_HEADER_BYTES)
     try:
-        fastavro.validation.validate(fields, schema)
+        fields = fastavro.schemaless_reader(stream, writer, codec.schema)
+    except _MALFORMED_ELSEWHERE as error:
+        raise WireError("malformed", f"{codec.topic}: not Avro of the schema it names: {error!r}") from error
+    _check_end(codec.topic, value, stream.tell())
+    return FROM_DICT[codec.record](cast("Mapping[str, Any]", fields))
+
+
+def _check_end(topic: str, value: bytes, end: int) -> None:
+    if end < len(value):
+        raise WireError("trailing_bytes", f"{topic}: {len(value) - end} bytes after the record")
+    if end > len(value):
+        raise WireError("malformed", f"{topic}: the record ends {end - len(value)} bytes before its last field does")
+
+
+def _explained(topic: str, schema: Any, record: Any, error: Exception) -> Exception:
+    """Find the field at fault, which the fast encoder does not tell."""
+    try:
+        fastavro.validation.validate(TO_DICT[type(record)](record), schema)
     except ValidationError as invalid:
         return ValueError(f"{topic}: {' '.join(str(invalid).split())}")
+    except (TypeError, AttributeError):
+        pass  # A nested value is not even a record: the encoder's own error says so.
     return ValueError(f"{topic}: {error!r}")
