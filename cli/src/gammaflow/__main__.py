@@ -1,12 +1,14 @@
 """``./run``: one table of commands; an error a person can mend ends with one line and exit code 2."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from gammaflow import bench, checks, demo, doctor, sql, stack_commands, topics
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
+from stack.errors import StackError
 
 COMMANDS: Sequence[Command] = (
     demo.COMMAND,
@@ -41,9 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
-    except UserError as error:
+    except (UserError, StackError) as error:
         print(f"gammaflow: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("gammaflow: stopped", file=sys.stderr)
         return 130

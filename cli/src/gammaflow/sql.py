@@ -67,7 +67,8 @@ def ask_files(data_dir: Path, query: str, output_format: str) -> bytes:
 
 def first_line(error: Exception) -> str:
     """Return the part of an engine's message a person needs."""
-    return str(error).strip().splitlines()[0]
+    line = str(error).strip().splitlines()[0]
+    return f"there is no data yet: ./run demo makes some ({line})" if "UNKNOWN_DATABASE" in line else line
 
 
 COMMAND = Command("sql", "run one SQL query, whether the stack runs or not", add_arguments, run)

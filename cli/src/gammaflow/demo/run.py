@@ -27,7 +27,6 @@ from gammaflow.errors import UserError
 from gammaflow.sql import connect
 from gammaflow.stack_commands import say
 from stack import embedded
-from stack.errors import StackError
 from stack.guard import Guard
 
 REFRESH_S = 1.0
@@ -95,10 +94,7 @@ def fresh_directory() -> Path:
 
 def start(args: argparse.Namespace, directory: Path, cleanup: ExitStack) -> Demo:
     """Start the stack and the services; everything started is stopped by ``cleanup``, last first."""
-    try:
-        endpoints = embedded.start(directory, say, die_with_starter=True)
-    except StackError as error:
-        raise UserError(str(error)) from error
+    endpoints = embedded.start(directory, say, die_with_starter=True)
     cleanup.callback(embedded.stop, directory)
     say("creating topics, registering schemas, starting services")
     provision(bootstrap_servers=endpoints.bootstrap_servers, registry_url=endpoints.registry_url)
