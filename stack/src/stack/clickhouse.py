@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from stack.artifacts import Progress, Source
+from stack.artifacts import Source
+from stack.download import Progress
 from stack.process import LOOPBACK, Launch, http_ok
 
 

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Literal
 
 from stack import clickhouse, kafka, registry
-from stack.artifacts import Progress, Source
+from stack.artifacts import Source
+from stack.download import Progress
 from stack.errors import StackError
 from stack.guard import Guard
 from stack.process import LOOPBACK, Identity, Launch, free_ports, port_is_free, spawn, terminate, wait_ready
 from stack.state import Record, State
 
-_READY_S = 60.0
+# A broker that was killed looks through its logs first.
+_READY_S = 120.0
 _ANSWER_S = 10.0
 _GRACE_S = 20.0
 
@@ -91,9 +93,8 @@ def start(
 
     What runs and answers is left alone; what died or hangs is started again on its old ports. With
     ``die_with_starter`` the processes started here end when this one dies, even by SIGKILL; else they stay until
-    :func:`stop`.
-    ``ports`` are wishes by component; without one a free port is taken. ``progress`` gets short lines, one at a time
-    but from any thread. If a component fails, or on Ctrl-C, everything started here is ended again.
+    :func:`stop`. ``ports`` are wishes by component; without one a free port is taken. ``progress`` gets short lines,
+    one at a time but from any thread. If a component fails, or on Ctrl-C, everything started here is ended again.
 
     Raises:
         StackError: unknown component; a wished port is taken; nothing cached and no network; a component ended or did
@@ -101,8 +102,7 @@ def start(
     """
     names, wishes = tuple(dict.fromkeys(components)), dict(ports or {})
     _check_names((*names, *wishes))
-    directory = directory.absolute()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = _writable(directory.absolute())
     with _locked(directory):
         state = State.read(directory)
         broken = [name for name in names if not _is_serving(name, state.records.get(name), wishes.get(name))]
@@ -130,8 +130,7 @@ def stop(directory: Path) -> None:
         state = State.read(directory)
         terminate(_identities(state), grace_s=_GRACE_S)
         state.drop(tuple(state.records))
-        if directory in _guards:
-            _guards.pop(directory).close()
+        _release(directory)
 
 
 def running(directory: Path) -> Endpoints | None:
@@ -167,6 +166,8 @@ class _Start:
             failed = [self._state.records[name].identity for name in ports if name in self._state.records]
             terminate(failed, grace_s=_GRACE_S)
             self._state.drop(ports)
+            if not self._state.records:
+                _release(self._directory)
             raise
 
     def _await(self, futures: Iterable[Future[None]]) -> None:
@@ -179,7 +180,10 @@ class _Start:
 
     def _one(self, name: str, ports: tuple[int, ...]) -> None:
         component, begun = _COMPONENTS[name], time.monotonic()
-        launch = component.prepare(self._directory / name, ports, self._source, self._say)
+        try:
+            launch = component.prepare(self._directory / name, ports, self._source, self._say)
+        except OSError as error:
+            raise StackError(f"{name}: cannot be prepared ({error}): check space and rights there") from error
         if self._abandoned.is_set():
             return
 
@@ -196,6 +200,15 @@ class _Start:
     def _say(self, line: str) -> None:
         with self._speaking:
             self._progress(line)
+
+
+def _writable(directory: Path) -> Path:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "stack.lock").touch()
+    except OSError as error:
+        raise StackError(f"cannot write to {directory} ({error.strerror}): name another directory") from error
+    return directory
 
 
 @contextmanager
@@ -248,11 +261,16 @@ def _choose_ports(names: Iterable[str], state: State, wishes: Mapping[str, int])
 
 
 def _guard(directory: Path, state: State) -> Guard:
-    if directory in _guards:
+    if directory in _guards and _guards[directory].alive:
         return _guards[directory]
     guard = _guards[directory] = Guard(_log(directory, "stack-guard"))
     state.guard = guard.identity
     return guard
+
+
+def _release(directory: Path) -> None:
+    if directory in _guards:
+        _guards.pop(directory).close()
 
 
 def _identities(state: State) -> list[Identity]:

@@ -9,15 +9,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stack.process import Identity, identify, terminate
+from stack.errors import StackError
+from stack.process import Identity, alive, identify, tail, terminate
 
 GRACE_S = 10.0
 
 
 class Guard:
-    """The starter's end: holds the guard process and the pipe whose closing sets it off."""
+    """The starter's end: holds the guard process and the pipe whose closing sets it off.
+
+    Processes that the starter forks without exec inherit the pipe and keep it open.
+    """
 
     def __init__(self, log: Path) -> None:
+        self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._child = subprocess.Popen(
@@ -29,11 +34,19 @@ class Guard:
             )
         self.identity = identify(self._child.pid)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the guard process still watches."""
+        return self.identity is not None and alive(self.identity)
+
     def watch(self, identity: Identity) -> None:
         """End this process, too, when the starter dies."""
         assert self._child.stdin is not None  # noqa: S101 - PIPE was asked for
-        self._child.stdin.write(f"{identity.pid} {identity.started}\n".encode())
-        self._child.stdin.flush()
+        try:
+            self._child.stdin.write(f"{identity.pid} {identity.started}\n".encode())
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise StackError(f"the guard of the child processes was ended: start again.{tail(self._log)}") from None
 
     def close(self) -> None:
         """Set the guard off: what is still alive of the watched processes is ended."""

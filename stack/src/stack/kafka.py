@@ -7,7 +7,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stack.artifacts import Progress, Source, class_path, jars, java, programs
+from stack.artifacts import Source, class_path, jars, java, programs
+from stack.download import Progress
 from stack.errors import StackError
 from stack.process import LOOPBACK, Launch, port_answers
 
@@ -65,11 +66,10 @@ def prepare(home: Path, ports: tuple[int, ...], source: Source, progress: Progre
         StackError: the jars cannot be had, or the storage cannot be formatted.
     """
     paths = jars(programs()["kafka"], source, progress)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "server.properties").write_text(_properties(ports), encoding="utf-8")
     # Warnings and worse: the log of a stack that runs for weeks stays small.
     quiet = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
-    command = (*java(*quiet, heap_mb=_HEAP_MB), "-cp", class_path(paths))
+    command = (*java(home, *quiet, heap_mb=_HEAP_MB), "-cp", class_path(paths))
+    (home / "server.properties").write_text(_properties(ports), encoding="utf-8")
     if not (home / "data" / "meta.properties").exists():
         progress("kafka: formatting the storage")
         _format(home, command)

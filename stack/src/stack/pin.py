@@ -11,7 +11,8 @@ from pathlib import Path
 
 from jgo.maven import Dependency, MavenContext
 
-from stack.artifacts import LOCK_FILE, Pin, digest, tree_digest, unpack
+from stack.artifacts import LOCK_FILE, tree_digest, unpack
+from stack.download import Pin, digest
 
 
 @dataclass(frozen=True, slots=True)

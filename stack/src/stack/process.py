@@ -24,6 +24,7 @@ _TAIL_LINES = 12
 _TAIL_BYTES = 16_384
 _POLL_S = 0.05
 _PROBE_S = 2.0
+_KILL_S = 10.0
 # Below the range from which kernels hand out source ports, so that no outgoing connection takes one in between.
 _PORTS = range(18_000, 32_000)
 # The child waits for a line before it becomes the program: until its pid is on record it is nobody.
@@ -99,7 +100,8 @@ def spawn(launch: Launch, register: Callable[[Identity], None]) -> Identity:
     identity = identify(child.pid)
     if identity is None:
         raise StackError(f"{launch.name}: ended at once with code {child.poll()}; see {launch.log}")
-    with child.stdin as gate:
+    # A child that died before the gate opened shows in wait_ready, with its log.
+    with contextlib.suppress(BrokenPipeError), child.stdin as gate:
         register(identity)
         gate.write(b"go\n")
     return identity
@@ -124,7 +126,11 @@ def wait_ready(launch: Launch, identity: Identity, *, deadline_s: float, abandon
 
 
 def terminate(identities: Iterable[Identity], *, grace_s: float) -> None:
-    """End these processes and their groups: SIGTERM to all, ``grace_s`` seconds for all, then SIGKILL."""
+    """End these processes and their groups: SIGTERM to all, ``grace_s`` seconds for all, then SIGKILL.
+
+    Raises:
+        StackError: one is still there seconds after SIGKILL.
+    """
     waiting = [identity for identity in identities if _signal(identity, signal.SIGTERM)]
     end = time.monotonic() + grace_s
     while waiting and time.monotonic() < end:
@@ -132,7 +138,12 @@ def terminate(identities: Iterable[Identity], *, grace_s: float) -> None:
         waiting = [identity for identity in waiting if alive(identity)]
     for identity in waiting:
         _signal(identity, signal.SIGKILL)
-    while any(alive(identity) for identity in waiting):
+    end = time.monotonic() + _KILL_S
+    while waiting := [identity for identity in waiting if alive(identity)]:
+        if time.monotonic() > end:
+            raise StackError(
+                f"pid {waiting[0].pid} does not end even by SIGKILL: it hangs in the kernel; check its disk"
+            )
         time.sleep(_POLL_S)
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from stack.artifacts import Progress, Source, java, programs, tree
+from stack.artifacts import Source, java, programs, tree
+from stack.download import Progress
 from stack.process import LOOPBACK, Launch, http_ok
 
 _HEAP_MB = 320
@@ -45,7 +46,7 @@ def prepare(home: Path, ports: tuple[int, ...], source: Source, progress: Progre
     options = ("-XX:TieredStopAtLevel=1", *(f"-D{name}={value}" for name, value in settings.items()))
     return Launch(
         name="registry",
-        command=(*java(*options, heap_mb=_HEAP_MB), "-jar", str(program / "quarkus-run.jar")),
+        command=(*java(home, *options, heap_mb=_HEAP_MB), "-jar", str(program / "quarkus-run.jar")),
         directory=home,
         log=home.parent / "logs" / "registry.log",
         ready=lambda: serves(ports[0]),
