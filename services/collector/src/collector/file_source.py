@@ -1,0 +1,77 @@
+"""The shell of the ``file`` source: recorded entries into the writer, at recorded speed or as fast as it takes them."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from collector.raw_log import SECOND_US, Entry, RawLog
+from collector.raw_writer import RawWriter
+from collector.recorded.catalog import Recording
+from collector.recorded.timeline import HOLE_US, first_received_ts, recorded_entries
+
+_FULL_QUEUE_POLL_S = 0.05
+_LONGEST_SLEEP_S = 0.2
+
+
+class LogAhead(Exception):
+    """The raw topics already hold records later than the recordings begin: their time would run backwards."""
+
+
+class Pace:
+    """When entries are due: recorded time divided by ``speed``, holes left out; ``speed`` 0 is at once."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._played_us = 0
+        self._latest: int | None = None
+
+    def due_s(self, received_ts: int) -> float:
+        """Return the seconds after the start at which an entry of ``received_ts`` is due."""
+        passed = 0 if self._latest is None else received_ts - self._latest
+        self._played_us += passed if passed <= HOLE_US else 0
+        self._latest = received_ts
+        return self._played_us / SECOND_US / self._speed if self._speed else 0.0
+
+
+def run_file_source(
+    recordings: Sequence[Recording],
+    writer: RawWriter,
+    *,
+    venues: Iterable[str],
+    floors: Mapping[tuple[str, int], int],
+    speed: float,
+    stopped: Callable[[], bool],
+) -> int:
+    """Write all recordings and return how many records that were; ends early, tidily, once ``stopped()``.
+
+    Raises RecordingError for a file that cannot be read, LogAhead, PublishError.
+    """
+    _require_time_ahead(recordings, floors)
+    pace = Pace(speed)
+    start = time.monotonic()
+    written = 0
+    for entry in recorded_entries(recordings, RawLog(venues, floors), stopped):
+        if speed:
+            _wait(start + pace.due_s(entry.record.received_ts), writer, stopped)
+        _write(entry, writer)
+        written += 1
+    return written
+
+
+def _require_time_ahead(recordings: Sequence[Recording], floors: Mapping[tuple[str, int], int]) -> None:
+    begins = min(first_received_ts(recording) for recording in recordings)
+    for (topic, partition), floor in floors.items():
+        if floor > begins:
+            raise LogAhead(
+                f"{topic} partition {partition} already holds records up to {floor // 1000} ms, after the recordings "
+                f"begin ({begins // 1000} ms): time in a raw topic never runs backwards; write to empty topics"
+            )
+
+
+def _wait(until: float, writer: RawWriter, stopped: Callable[[], bool]) -> None:
+    while (left := until - time.monotonic()) > 0 and not stopped():
+        writer.poll(min(left, _LONGEST_SLEEP_S))
+
+
+def _write(entry: Entry, writer: RawWriter) -> None:
+    while not writer.offer(entry):
+        writer.poll(_FULL_QUEUE_POLL_S)

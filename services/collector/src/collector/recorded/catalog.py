@@ -1,0 +1,120 @@
+"""Which files of a folder are recordings, of what, and how each is read."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from collector.observation import Observation
+from collector.recorded.captures import read_capture
+from collector.recorded.chains import DAILY, HOURLY, read_chains
+from collector.recorded.trades import read_trade_literals, read_trade_table
+
+RecordingKind = Literal["chain", "trades", "binance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One file of recorded data; ``read()`` opens it anew and yields its observations in time order."""
+
+    path: Path
+    kind: RecordingKind
+    venue: str
+    underlying: str
+    read: Callable[[], Iterator[Observation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which recordings to take: by kind, by a glob on the file name, by venue and underlying."""
+
+    kinds: Collection[RecordingKind]
+    files: str
+    venues: Collection[str]
+    underlyings: Collection[str]
+
+
+class NoRecordings(Exception):
+    """The path is missing or holds nothing that was asked for; the message says what would be found."""
+
+
+def find_recordings(path: Path, selection: Selection) -> list[Recording]:
+    """Return the selected recordings under ``path`` (a folder, searched deeply, or one file), by name.
+
+    Raises NoRecordings.
+    """
+    if not path.exists():
+        raise NoRecordings(f"PATH {str(path)!r} does not exist; name a folder of recordings")
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*.gz") if file.is_file())
+    known = [recording for file in files if (recording := _recognise(file)) is not None]
+    chosen = [recording for recording in known if _selected(recording, selection)]
+    if not chosen:
+        raise NoRecordings(
+            f"PATH {str(path)!r} has {len(known)} recordings in {len(files)} .gz files and none of them is selected; "
+            f"names are like {', '.join(example for _, example, _ in _LAYOUTS)}; selected: {_describe(selection)}"
+        )
+    return chosen
+
+
+def _selected(recording: Recording, selection: Selection) -> bool:
+    return (
+        recording.kind in selection.kinds
+        and recording.venue in selection.venues
+        and recording.underlying in selection.underlyings
+        and fnmatch(recording.path.name, selection.files)
+    )
+
+
+def _describe(selection: Selection) -> str:
+    parts = {"KINDS": selection.kinds, "VENUES": selection.venues, "UNDERLYINGS": selection.underlyings}
+    return (
+        " ".join(f"{name}={','.join(sorted(values))}" for name, values in parts.items()) + f" FILES={selection.files}"
+    )
+
+
+def _daily_chain(path: Path, name: re.Match[str]) -> Recording:
+    underlying = name["underlying"]
+    return Recording(path, "chain", "deribit", underlying, lambda: read_chains(path, underlying, DAILY))
+
+
+def _hourly_chain(path: Path, name: re.Match[str]) -> Recording:
+    underlying = name["underlying"]
+    return Recording(path, "chain", "deribit", underlying, lambda: read_chains(path, underlying, HOURLY))
+
+
+def _trade_table(path: Path, name: re.Match[str]) -> Recording:
+    underlying = name["underlying"]
+    return Recording(path, "trades", "deribit", underlying, lambda: read_trade_table(path, underlying))
+
+
+def _trade_literals(path: Path, name: re.Match[str]) -> Recording:
+    underlying = name["underlying"].upper()
+    return Recording(path, "trades", "deribit", underlying, lambda: read_trade_literals(path, underlying))
+
+
+def _capture(path: Path, name: re.Match[str]) -> Recording:
+    venue = f"binance-{name['market']}"
+    base = name["base"].upper()
+    return Recording(path, "binance", venue, base, lambda: read_capture(path, venue, f"{base}USDT"))
+
+
+_LAYOUTS: tuple[tuple[str, str, Callable[[Path, re.Match[str]], Recording]], ...] = (
+    (r"(?P<underlying>[A-Z]+)_\d{8}_(options|futures)_raw\.csv\.gz", "BTC_<date>_options_raw.csv.gz", _daily_chain),
+    (r"(?P<underlying>[A-Z]+)_hourly_\d{8}\.csv\.gz", "BTC_hourly_<date>.csv.gz", _hourly_chain),
+    (r"trades_(?P<underlying>[A-Z]+)-.+\.csv\.gz", "trades_BTC-<instrument>.csv.gz", _trade_table),
+    (
+        r"(?P<underlying>[a-z]+)_option_trades_.+\.pydict\.txt\.gz",
+        "btc_option_trades_<date>.pydict.txt.gz",
+        _trade_literals,
+    ),
+    (r"(?P<market>spot|usdm)_(?P<base>[a-z]+)usdt_\d{8}\.gz", "spot_btcusdt_<date>.gz", _capture),
+)
+
+
+def _recognise(path: Path) -> Recording | None:
+    for layout, _, make in _LAYOUTS:
+        if match := re.fullmatch(layout, path.name):
+            return make(path, match)
+    return None
