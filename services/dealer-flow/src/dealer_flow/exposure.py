@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dealer_flow.chain import DAYS_PER_YEAR, BoolArray, ChainGreeks, FloatArray
 from dealer_flow.levels import Flips, Profile, RepricedChain, flips, profile, reprice, walls
 
-BookName = TypeVar("BookName", bound=str)
+Book = TypeVar("Book", bound=str)
 
 PER_CENT: Final = 0.01
 VOL_POINT: Final = 0.01
@@ -83,9 +83,7 @@ class Exposure:
     max_age_ms: float | None
 
 
-def exposures(
-    chain: ChainGreeks, positions: Mapping[BookName, FloatArray], limits: ExposureLimits
-) -> dict[BookName, Exposure]:
+def exposures(chain: ChainGreeks, positions: Mapping[Book, FloatArray], limits: ExposureLimits) -> dict[Book, Exposure]:
     """Return the exposure of each book of ``positions`` (name → dealers' position per option, coin, > 0 is long).
 
     The chain is repriced once for all books. Options without a fresh price, and those whose position is unknown (NaN),

@@ -12,7 +12,8 @@ from pricing.inverse import forward_from_delta
 
 NEAR_THE_MONEY: Final = (0.25, 0.75)
 """Bounds of |venue delta| of the options whose delta implies a forward: there a rounded delta moves it least."""
-_SNAPSHOT_SPAN_MS: Final = 60_000.0
+_SNAPSHOT_SPAN_MS: Final = 120_000.0
+"""Greatest spread of ages within one snapshot: a chain polled instrument by instrument takes up to 82 s"""
 
 
 class ForwardSource(IntEnum):
@@ -75,7 +76,7 @@ def _implied_forward(quotes: DeltaQuotes, same: npt.NDArray[np.bool_]) -> tuple[
     """Median forward and greatest age over the expiry's usable deltas; only the youngest snapshot of them is used.
 
     Recorded chains come in snapshots: after a gap the old deltas of an expiry must not outvote the new ones. What is
-    more than a minute older than the youngest belongs to an earlier snapshot.
+    more than two minutes older than the youngest belongs to an earlier snapshot.
     """
     low, high = NEAR_THE_MONEY
     size = np.abs(quotes.delta)

@@ -21,8 +21,8 @@ class PricerConfig:
 
     option_venues: frozenset[str] = frozenset({"deribit"})
     """Venues whose option chains are priced"""
-    max_input_age_ms: int = 60_000
-    """Age from which an input counts as stale"""
+    max_input_age_ms: int = 120_000
+    """Age beyond which an input counts as stale; a chain polled instrument by instrument takes up to 82 s"""
 
 
 class GreeksCore:
