@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from contracts.generated.schemas import SCHEMAS
 from contracts.provision import ProvisionError, main, provision_schemas, provision_topics, topic_config
@@ -21,20 +22,33 @@ def done(value=None) -> Future:
 
 
 class FakeAdmin:
-    """A broker's topics: partitions and settings by name."""
+    """A broker's topics: partitions and settings by name. ``lag`` listings after a creation do not show it yet."""
 
-    def __init__(self):
+    def __init__(self, *, lag: int = 0):
+        self.lag = lag
+        self.hidden: set[str] = set()
         self.topics: dict[str, tuple[int, dict[str, str]]] = {}
         self.changes = 0
 
     def list_topics(self, timeout: float):
-        partitions = {name: SimpleNamespace(partitions=range(count)) for name, (count, _) in self.topics.items()}
-        return SimpleNamespace(topics=partitions)
+        shown = {name: count for name, (count, _) in self.topics.items() if name not in self.hidden}
+        if self.hidden:
+            self.lag -= 1
+            self.hidden = self.hidden if self.lag > 0 else set()
+        return SimpleNamespace(topics={n: SimpleNamespace(partitions=range(count)) for n, count in shown.items()})
 
     def create_topics(self, new, operation_timeout: float):
-        self.changes += len(new)
-        self.topics |= {topic.topic: (topic.num_partitions, dict(topic.config)) for topic in new}
-        return {topic.topic: done() for topic in new}
+        answers = {}
+        for topic in new:
+            if topic.topic in self.topics:
+                answers[topic.topic] = Future()
+                answers[topic.topic].set_exception(KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)))
+                continue
+            self.changes += 1
+            self.topics[topic.topic] = (topic.num_partitions, dict(topic.config))
+            self.hidden |= {topic.topic} if self.lag else set()
+            answers[topic.topic] = done()
+        return answers
 
     def describe_configs(self, resources):
         def answer(name: str):
@@ -99,6 +113,29 @@ def test_a_second_run_changes_nothing():
     admin.changes = 0
     report = provision_topics(admin)
     assert (report.created, report.adjusted, admin.changes) == ((), (), 0)
+
+
+def test_the_job_waits_until_the_broker_lists_what_it_created():
+    admin = FakeAdmin(lag=3)
+    provision_topics(admin)
+    assert set(admin.list_topics(1.0).topics) == set(TOPICS)
+
+
+def test_topics_made_meanwhile_by_another_run_of_the_job_are_no_error():
+    admin = FakeAdmin()
+    provision_topics(admin)
+    admin.hidden, admin.lag = {"market.trades", "market.books"}, 1
+    provision_topics(admin)
+    assert admin.changes == len(TOPICS)
+
+
+def test_topics_made_meanwhile_with_another_partition_count_are_refused():
+    admin = FakeAdmin()
+    provision_topics(admin)
+    admin.topics["market.trades"] = (3, {})
+    admin.hidden, admin.lag = {"market.trades"}, 1
+    with pytest.raises(ProvisionError, match=r"market\.trades has 3 partitions"):
+        provision_topics(admin)
 
 
 def test_a_setting_that_drifted_is_put_right_and_the_others_are_left():

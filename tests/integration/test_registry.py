@@ -1,12 +1,13 @@
 """The contract against the real broker and registry."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from contracts.examples import load_examples
@@ -25,6 +26,16 @@ EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
 @pytest.fixture
 def registry(stack) -> Registry:
     return Registry(stack.registry_url)
+
+
+@pytest.fixture
+def admin(stack, run_id: str):
+    """An admin client; the topics this test's run has made are deleted after it."""
+    client = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    yield client
+    if own := [name for name in client.list_topics(timeout=10).topics if name.startswith(f"run-{run_id}.")]:
+        for future in client.delete_topics(own).values():
+            future.result()
 
 
 @pytest.fixture
@@ -60,26 +71,29 @@ def test_provisioning_twice_changes_nothing(stack):
     assert (report.created, report.adjusted, report.registered) == ((), (), ())
 
 
-def test_every_topic_has_the_settings_the_contract_gives_it(stack):
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+def test_every_topic_has_the_settings_the_contract_gives_it(admin: AdminClient):
     asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in TOPICS])
     for resource, future in asked.items():
         have, wanted = future.result(), topic_config(TOPICS[resource.name])
         assert {key: have[key].value for key in wanted} == wanted, resource.name
 
 
-def test_a_runs_topics_come_with_the_same_partitions_and_a_changed_count_is_refused(stack, run_id: str):
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    try:
-        assert physical("market.trades", run_id) in provision_topics(admin, run_id).created
-        name = physical("dealer.exposure", run_id)
-        admin.create_partitions([NewPartitions(name, 5)])[name].result()
-        with pytest.raises(ProvisionError, match=f"{name} has 5 partitions, not 4"):
-            provision_topics(admin, run_id)
-    finally:
-        own = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"run-{run_id}.")]
-        for future in admin.delete_topics(own).values():
-            future.result()
+def test_a_runs_topics_are_listed_with_their_partitions_when_the_job_returns(admin: AdminClient, run_id: str):
+    assert len(provision_topics(admin, run_id).created) == sum(not name.startswith("raw.") for name in TOPICS)
+    listed = admin.list_topics(timeout=10).topics
+    assert len(listed[physical("market.trades", run_id)].partitions) == 4
+    assert provision_topics(admin, run_id).created == ()
+
+
+def test_a_topic_with_another_partition_count_is_refused_and_no_other_is_made(admin: AdminClient, run_id: str):
+    name = physical("dealer.exposure", run_id)
+    admin.create_topics([NewTopic(name, 3)])[name].result()
+    deadline = time.monotonic() + 10
+    while name not in admin.list_topics(timeout=10).topics and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(ProvisionError, match=f"{name} has 3 partitions, not 4"):
+        provision_topics(admin, run_id)
+    assert [topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(f"run-{run_id}.")] == [name]
 
 
 def test_records_written_with_one_client_are_read_with_another(stack, run_id: str):

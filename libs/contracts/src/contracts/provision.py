@@ -8,10 +8,11 @@ rule, registers, and creates or adjusts the topics. A run id adds that replay's 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but re-exported without __all__
     AdminClient,
     AlterConfigOpType,
@@ -28,7 +29,8 @@ from contracts.generated.schemas import SCHEMAS
 from contracts.registry import Registry, same_schema
 from contracts.topics import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, TOPICS, Topic, physical
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 10.0
+_POLL_S = 0.1
 _HOUR_MS = 3_600_000
 _FOREVER = str(2**63 - 1)
 
@@ -80,17 +82,36 @@ def provision_topics(admin: AdminClient, run_id: str = "") -> Report:
     broker cannot be asked.
     """
     wanted = {physical(name, run_id): topic for name, topic in TOPICS.items()}
-    have = {name: len(found.partitions) for name, found in admin.list_topics(timeout=_TIMEOUT_S).topics.items()}
-    for name, topic in wanted.items():
-        if name in have and have[name] != topic.partitions:
-            raise ProvisionError(
-                f"topic {name} has {have[name]} partitions, not {topic.partitions}: the key-to-partition map would "
-                "change; delete the topic and replay into it, or use another --run-id"
-            )
+    have = _existing(admin, wanted)
     missing = {name: topic for name, topic in wanted.items() if name not in have}
     _create(admin, missing)
+    _await(admin, missing)
     adjusted = _adjust(admin, {name: topic_config(topic) for name, topic in wanted.items() if name in have})
     return Report(created=tuple(sorted(missing)), adjusted=adjusted)
+
+
+def _existing(admin: AdminClient, wanted: Mapping[str, Topic]) -> set[str]:
+    """Return the names of ``wanted`` that exist; raises ProvisionError if one has another partition count."""
+    found = admin.list_topics(timeout=_TIMEOUT_S).topics
+    for name, topic in wanted.items():
+        count = len(found[name].partitions) if name in found else topic.partitions
+        if count != topic.partitions:
+            raise ProvisionError(
+                f"topic {name} has {count} partitions, not {topic.partitions}: the key-to-partition map would change; "
+                "delete the topic and replay into it, or use another --run-id"
+            )
+    return wanted.keys() & found.keys()
+
+
+def _await(admin: AdminClient, created: Mapping[str, Topic]) -> None:
+    """Wait until the broker lists what it says it has created: it takes a moment, and services start right after."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while hidden := created.keys() - _existing(admin, created):
+        if time.monotonic() > deadline:
+            raise ProvisionError(
+                f"topic {min(hidden)} was created, but is not listed after {_TIMEOUT_S:g} s; run again"
+            )
+        time.sleep(_POLL_S)
 
 
 def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
@@ -99,7 +120,12 @@ def _create(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
     # Replication -1: the broker's default, 1 on a laptop, 3 in a cluster.
     new = [NewTopic(name, t.partitions, replication_factor=-1, config=topic_config(t)) for name, t in topics.items()]
     for future in admin.create_topics(new, operation_timeout=_TIMEOUT_S).values():
-        future.result()
+        try:
+            future.result()
+        except KafkaException as error:
+            # Another run of the job was faster; what it made is checked like all that exist.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
 def _adjust(admin: AdminClient, wanted: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
