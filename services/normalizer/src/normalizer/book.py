@@ -92,7 +92,7 @@ class Side:
 
 
 class Book:
-    """One instrument's book. The scales only ever grow, to what the venue's text needs."""
+    """One instrument's book. The scales only ever grow, to the decimals that the venue's text needs."""
 
     __slots__ = (
         "_pending",
@@ -305,8 +305,8 @@ def scaled(text: str, scale: int) -> int:
 
 
 def decimals(text: str) -> int:
-    """Return the places after the point, as written. BadMessage if there are more than can be scaled."""
-    places = len(text.partition(".")[2])
+    """Return the places after the point that count. BadMessage if there are more than can be scaled."""
+    places = len(text.partition(".")[2].rstrip("0"))
     if places > _MAX_SCALE:
         raise BadMessage("bad_value", f"level: {text[:40]!r} has more than {_MAX_SCALE} decimal places")
     return places

@@ -199,10 +199,13 @@ def _greeks(fields: Json) -> dict[str, Value]:
 
 
 def _open_interest(fields: Json, spec: InstrumentSpec) -> dict[str, Value]:
-    in_usd = spec.kind in {"future", "perpetual"} and not spec.linear
-    return {
-        "open_interest_usd" if in_usd else "open_interest_base": read.amount_or_none(fields, "open_interest"),
-    }
+    name = "open_interest_usd" if _in_usd(spec) else "open_interest_base"
+    return {name: read.amount_or_none(fields, "open_interest")}
+
+
+def _in_usd(spec: InstrumentSpec) -> bool:
+    """Tell whether the instrument's amounts and prices are in USD: inverse futures and perpetuals."""
+    return spec.kind in {"future", "perpetual"} and not spec.linear
 
 
 def _volume(fields: Json) -> float | None:
@@ -279,9 +282,7 @@ def _sizes(
     """Return (base coin, USD): options at the index, as the contract says, all else at the trade's own price."""
     if spec.kind == "option":
         return amount, None if index_price is None else amount * index_price
-    if spec.linear:
-        return amount, amount * price
-    return amount / price, amount
+    return (amount / price, amount) if _in_usd(spec) else (amount, amount * price)
 
 
 def _required_id(fields: Json, name: str) -> str:
@@ -359,16 +360,16 @@ def _listing(fields: Json) -> Iterator[Event]:
     if spec is None or str(fields.get("kind", "")).endswith("combo"):
         yield Ignored("combo")
         return
-    quote = read.text(fields, "quote_currency")
+    coin = spec.index_name.rpartition("_")[2].upper() if spec.linear else spec.underlying
+    quote = read.text_or_none(fields, "quote_currency") or ("USD" if _in_usd(spec) else coin)
     state = read.text_or_none(fields, "state") or ("open" if fields.get("is_active", True) else "closed")
     yield Listing(
         spec=_checked(fields, spec),
         exchange_ts=None,
         state=_STATES.get(state, state),
         quote_currency=quote,
-        settlement_currency=read.text_or_none(fields, "settlement_currency")
-        or (quote if spec.linear else spec.underlying),
-        contract_size=read.positive(fields, "contract_size"),
+        settlement_currency=read.text_or_none(fields, "settlement_currency") or coin,
+        contract_size=read.positive_or_none(fields, "contract_size"),
         price_tick=read.positive_or_none(fields, "tick_size"),
         amount_step=read.positive_or_none(fields, "min_trade_amount"),
         listed_ts=read.micros_or_none(fields, "creation_timestamp"),

@@ -108,14 +108,14 @@ class IndexPrint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Reference data of one instrument."""
+    """Reference data of one instrument; without a contract size it only says that the instrument is listed."""
 
     spec: InstrumentSpec
     exchange_ts: int | None
     state: str
     quote_currency: str
     settlement_currency: str
-    contract_size: float
+    contract_size: float | None
     price_tick: float | None = None
     amount_step: float | None = None
     listed_ts: int | None = None

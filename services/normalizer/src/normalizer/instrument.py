@@ -48,6 +48,7 @@ class InstrumentState:
         "exchange_ts_of",
         "last_trade_exchange_ts",
         "last_trade_seq",
+        "listed",
         "received_ts",
         "received_ts_of",
         "reference",
@@ -60,6 +61,7 @@ class InstrumentState:
     def __init__(self, spec: InstrumentSpec) -> None:
         self.spec = spec
         self.reference: Instrument | None = None
+        self.listed = False
         self.state = "unknown"
         self.values: dict[str, Value] = dict(_EMPTY)
         self.received_ts_of: dict[Part, int] = {}
@@ -205,6 +207,7 @@ class InstrumentState:
         """Return the state at the end of a second as JSON values; ``load`` of it behaves identically from then on."""
         return {
             "reference": None if self.reference is None else asdict(self.reference),
+            "listed": self.listed,
             "state": self.state,
             "values": {name: value for name, value in self.values.items() if value is not None},
             "received_ts_of": self.received_ts_of,
@@ -220,7 +223,7 @@ class InstrumentState:
         reference = state["reference"]
         if reference is not None:
             loaded.reference = Instrument(**{**reference, "quality": tuple(reference["quality"])})
-        loaded.state = state["state"]
+        loaded.listed, loaded.state = state["listed"], state["state"]
         loaded.values.update(state["values"])
         loaded.received_ts_of = dict(state["received_ts_of"])
         loaded.exchange_ts_of = dict(state["exchange_ts_of"])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from contracts.records import BookSnapshot, RawMessage, Ticker
+from contracts.records import BookSnapshot, Instrument, RawMessage, Ticker
 from normalizer.book import Book
 from normalizer.book_snapshot import book_fields
 from normalizer.events import (
@@ -182,11 +182,12 @@ class Market:
         state = self._live(listing.spec.instrument, raw)
         if state is None:
             return
+        state.listed = True
+        state.state = listing.state
         reference = instrument_record(listing, venue=self.venue.name, received_ts=raw.received_ts)
-        if state.reference is None or replace(state.reference, received_ts=raw.received_ts) != reference:
+        if reference is not None and reference != _restamped(state.reference, raw.received_ts):
             state.reference = reference
             self._relisted.add(state.spec.instrument)
-        state.state = listing.state
         self._count("listings")
 
     def _apply_index(self, index: IndexPrint, raw: RawMessage) -> None:
@@ -264,7 +265,7 @@ class Market:
             return ("after_expiry",)
         if state.reference is not None:
             return ()
-        return ("unknown_instrument",) if "listings" in self.counts else ("no_reference",)
+        return ("unknown_instrument",) if "listings" in self.counts and not state.listed else ("no_reference",)
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
@@ -356,3 +357,7 @@ class Market:
         self._indices = {name: (held[0], held[1], held[2]) for name, held in state["indices"].items()}
         self._seen.load(state["seen"])
         self.counts = dict(state["counts"])
+
+
+def _restamped(reference: Instrument | None, received_ts: int) -> Instrument | None:
+    return None if reference is None else replace(reference, received_ts=received_ts)

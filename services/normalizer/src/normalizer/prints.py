@@ -122,9 +122,11 @@ def funding_record(
     return Funding(**row, quality=flags("Funding", row, circumstances.limits, raised))
 
 
-def instrument_record(listing: Listing, *, venue: str, received_ts: int) -> Instrument:
-    """Return the reference data as the contract has it."""
+def instrument_record(listing: Listing, *, venue: str, received_ts: int) -> Instrument | None:
+    """Return the reference data as the contract has it; None if the contract size, which it must have, is not there."""
     spec = listing.spec
+    if listing.contract_size is None:
+        return None
     return Instrument(
         venue=venue,
         instrument=spec.instrument,

@@ -108,7 +108,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         flag="no_reference",
         records=("Trade", "BookSnapshot", "Ticker", "Liquidation", "Funding"),
-        meaning="No reference data of this venue and underlying has come yet: kind, strike, expiry are the symbol's.",
+        meaning="No complete reference data of the instrument has come yet: kind, strike, expiry are the symbol's.",
     ),
     Rule(
         flag="no_underlying",
