@@ -17,18 +17,24 @@ because they carry the time of the data, not of the write.
 
 
 def _graph(topics: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Checkpoints and dead letters are left out: each service has its own, and they would hide the route."""
+    """Services and topics as nodes; what each service has of its own and the sink's arrows would hide the route."""
+    shown = [topic for topic in topics if not topic["name"].endswith((".checkpoint", ".deadletter"))]
+    services = {name for topic in shown for name in (*topic["producers"], *topic["consumers"])} - {"sink"}
     yield "```mermaid"
     yield "flowchart LR"
-    shown = [t for t in topics if not t["name"].endswith((".checkpoint", ".deadletter"))]
-    services = sorted({service for topic in shown for service in (*topic["producers"], *topic["consumers"])})
-    yield from (f"    {service}([{service}])" for service in services)
+    yield from (f"    {_node(service)}([{service}])" for service in sorted(services))
     for topic in shown:
-        node = topic["name"].replace(".", "_")
-        yield f"    {node}[{topic['name']}]"
-        yield from (f"    {service} --> {node}" for service in topic["producers"])
-        yield from (f"    {node} --> {service}" for service in topic["consumers"])
+        yield f"    {_node(topic['name'])}[{topic['name']}]"
+        edges = [(service, topic["name"]) for service in topic["producers"]]
+        edges += [(topic["name"], service) for service in topic["consumers"]]
+        yield from (f"    {_node(a)} --> {_node(b)}" for a, b in edges if "sink" not in (a, b))
     yield "```"
+    yield ""
+    yield "Left out: the sink, which reads every topic of records, checkpoints and dead letters."
+
+
+def _node(name: str) -> str:
+    return name.replace(".", "_").replace("-", "_")
 
 
 def _type(avro: Any) -> str:

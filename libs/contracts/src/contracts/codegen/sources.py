@@ -143,7 +143,7 @@ def _field(field: Mapping[str, Any], where: str) -> Field:
         case {"type": "array"} if field.get("default", ()) in ([], ()):
             default = "()"
         case _ if "default" in field:
-            if not isinstance(field["default"], str | int | float | bool):
+            if avro == "bytes" or not isinstance(field["default"], str | int | float | bool):
                 raise SourceError(f"{where}.{name}: default {field['default']!r} is outside the subset; use null or []")
             default = repr(field["default"])
         case ["null", _]:
