@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import pickle
 import struct
 from typing import Any
 
@@ -111,6 +112,16 @@ def test_bytes_are_those_of_fastavro_and_decode_to_the_same_record(drawn):
     fastavro.schemaless_writer(stream, PARSED[type(record)], to_dict(record))
     assert value[WIRE_HEADER_BYTES:] == stream.getvalue()
     assert CODECS.decode(topic, value) == record
+
+
+def test_a_decoded_record_is_frozen_like_a_made_one():
+    """Decoders fill a mutable twin and relabel it; what leaves them must be the real class."""
+    decoded = CODECS.decode("market.funding", CODECS.encode("market.funding", FUNDING))
+    assert type(decoded) is Funding
+    assert hash(decoded) == hash(FUNDING)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        decoded.rate = 0.0
+    assert pickle.loads(pickle.dumps(decoded)) == FUNDING  # noqa: S301 - our own bytes
 
 
 @given(ANY, st.data())
