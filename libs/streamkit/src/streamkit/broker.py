@@ -133,8 +133,12 @@ class Consumer(Protocol):
         """Return the member's identity as of now, the fence for :meth:`Producer.send_offsets`; never keep it."""
         ...
 
-    def high_watermarks(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Return the log ends known without asking the broker, open transactions included: for lag only."""
+    def behind(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """Return how many offsets lie between ``positions`` and the log ends last seen, without asking the broker.
+
+        0 exactly when everything was delivered; otherwise an upper bound of the records to come, those of open
+        transactions included.
+        """
         ...
 
     def close(self) -> None:

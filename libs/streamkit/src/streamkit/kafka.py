@@ -72,6 +72,7 @@ class KafkaBroker:
 
 
 _CONSUMER: Mapping[str, Any] = {
+    "enable.partition.eof": True,  # the only way to know that nothing is left: see KafkaConsumer.behind
     "group.protocol": "consumer",
     "group.remote.assignor": "range",  # the same partitions of every topic: tasks need theirs complete
     "enable.auto.commit": False,
@@ -107,6 +108,7 @@ class KafkaConsumer:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._client = ck.Consumer(dict(config))
         self._listener: RebalanceListener | None = None
+        self._ends: dict[TopicPartition, int] = {}  # where the end was last reached
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See :class:`~streamkit.broker.Consumer`."""
@@ -128,7 +130,7 @@ class KafkaConsumer:
         for message in messages:
             error = message.error()
             if error is not None:
-                _raise_consumed(error)
+                self._take_event(message, error)
                 continue
             here = (message.topic(), message.partition())
             if here != last:
@@ -159,18 +161,26 @@ class KafkaConsumer:
         """See :class:`~streamkit.broker.Consumer`."""
         return self._client.consumer_group_metadata()
 
-    def high_watermarks(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+    def behind(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """See :class:`~streamkit.broker.Consumer`."""
-        known = {}
-        for partition in partitions:
-            answer = self._client.get_watermark_offsets(ck.TopicPartition(*partition), cached=True)
-            if answer is not None and answer[1] >= 0:
-                known[partition] = answer[1]
-        return known
+        return {partition: self._behind(partition, offset) for partition, offset in positions.items()}
 
     def close(self) -> None:
         """See :class:`~streamkit.broker.Consumer`."""
         self._client.close()
+
+    def _take_event(self, message: Any, error: KafkaError) -> None:
+        if error.code() == _PARTITION_EOF:
+            self._ends[TopicPartition(message.topic(), message.partition())] = message.offset()
+        else:
+            _raise_consumed(error)
+
+    def _behind(self, partition: TopicPartition, offset: int) -> int:
+        known = self._client.get_watermark_offsets(ck.TopicPartition(*partition), cached=True)
+        high = max(known[1] if known else 0, offset)
+        # Control records and aborted data behind the last record are never delivered: only the end event passes them.
+        reached = max(offset, self._ends.get(partition, 0))
+        return 0 if reached >= high else high - offset
 
     def _on_assign(self, client: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         assert self._listener is not None  # noqa: S101 - set before subscribing; for the type checker

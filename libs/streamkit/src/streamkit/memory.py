@@ -73,6 +73,10 @@ class _Log:
             if entry.state == "committed":
                 yield entry
 
+    def left_from(self, offset: int) -> int:
+        left = any(entry.state in ("open", "committed") for entry in self.entries[self._index(offset) :])
+        return self.next_offset - offset if left else 0
+
     def _index(self, offset: int) -> int:
         return bisect_left(self.entries, offset, key=lambda entry: entry.record.offset)
 
@@ -233,9 +237,9 @@ class MemoryConsumer:
         """See :class:`~streamkit.broker.Consumer`."""
         return self._group, self.member if self._topics else 0
 
-    def high_watermarks(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+    def behind(self, positions: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """See :class:`~streamkit.broker.Consumer`."""
-        return {partition: self._broker.log(partition).next_offset for partition in partitions}
+        return {partition: self._broker.log(partition).left_from(offset) for partition, offset in positions.items()}
 
     def close(self) -> None:
         """See :class:`~streamkit.broker.Consumer`."""

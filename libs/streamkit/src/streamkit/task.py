@@ -33,11 +33,11 @@ class Start:
 
 @dataclass(slots=True)
 class Counters:
-    """What a task has done since it started; ``refused`` by reason, without those of replayed units."""
+    """What a task has done since it started; ``refused`` by reason, those of replayed units left out."""
 
     records: int = 0
     units: int = 0
-    replayed_units: int = 0
+    replayed_records: int = 0
     refused: dict[str, int] = field(default_factory=dict)
 
 
@@ -105,7 +105,6 @@ class Task:
             self._pending = None
             if timed and expired():
                 break
-        self.counters.records += used
         return used
 
     def take(self) -> list[Outgoing]:
@@ -141,11 +140,13 @@ class Task:
         if unit is not None:
             self._write(self._core.step(unit), aligned, emit)
         self.positions.update(aligned.ends)
+        used = self._judge(aligned)
         self.counters.units += 1
+        self.counters.records += used
         if not emit:
-            self.counters.replayed_units += 1
+            self.counters.replayed_records += used
             self._leave_replay()
-        return self._judge(aligned)
+        return used
 
     def _decode(self, aligned: Aligned) -> tuple[dict[str, list[Input]], list[tuple[str, Record, WireError]]]:
         """Decode a unit; touches no state, so that it can be tried again."""

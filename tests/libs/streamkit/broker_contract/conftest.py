@@ -99,6 +99,16 @@ class Bench:
         finally:
             reader.close()
 
+    def await_written(self, offset: int) -> None:
+        """Wait until the first topic's partition 0 reaches ``offset``, open transactions included."""
+        partition = TopicPartition(self.first, 0)
+        watcher = self.assigned(partition)
+        for _ in range(100):
+            watcher.consume(1, 0.05)
+            if watcher.behind({partition: 0})[partition] >= offset:
+                return
+        pytest.fail(f"offset {offset} not reached")
+
     @staticmethod
     def recorder(*, hold: bool = False) -> Recorder:
         return Recorder(hold)

@@ -31,19 +31,22 @@ def test_an_open_transaction_is_invisible_and_holds_back_what_follows(bench):
     opened, other = bench.producer("opened"), bench.producer("other")
     opened.begin()
     opened.produce(0, [bench.outgoing(bench.first, "open")])
+    bench.await_written(1)
     bench.write(["later"], producer=other)
+    bench.await_written(3)
     assert bench.stored(0) == []
     opened.commit(30)
     assert [record.value for record in bench.stored(2)] == [b"open", b"later"]
 
 
-def test_aborted_records_are_never_seen(bench):
+def test_aborted_records_are_never_seen_but_keep_their_offsets(bench):
     writer = bench.producer()
     writer.begin()
     writer.produce(0, [bench.outgoing(bench.first, "no")])
+    bench.await_written(1)
     writer.abort(30)
     bench.write(["yes"], producer=writer)
-    assert [record.value for record in bench.stored(1)] == [b"yes"]
+    assert [(record.value, record.offset) for record in bench.stored(1)] == [(b"yes", 2)]
 
 
 def test_control_records_leave_holes_in_the_offsets_and_count_towards_the_end(bench):
@@ -95,6 +98,7 @@ def test_a_new_owner_of_the_id_aborts_the_open_transaction_and_fences_the_old_on
     zombie = bench.producer("same")
     zombie.begin()
     zombie.produce(0, [bench.outgoing(bench.first, "zombie")])
+    bench.await_written(1)
     owner = bench.producer("same")
     bench.write(["owner"], producer=owner)
     assert [record.value for record in bench.stored(1)] == [b"owner"]
@@ -190,3 +194,12 @@ def test_offsets_of_a_member_that_left_are_not_taken(bench):
     writer.begin()
     with pytest.raises(BrokerError):
         writer.send_offsets({partition: 1}, stale, 30)
+
+
+def test_nothing_is_left_once_all_was_delivered_although_control_records_follow(bench):
+    partition = TopicPartition(bench.first, 0)
+    consumer = bench.assigned(partition)
+    bench.write(["a", "b"])
+    bench.stored(2)
+    assert bench.poll_until(consumer, lambda seen: len(seen) == 2) == ["a", "b"]
+    bench.poll_until(consumer, lambda _: consumer.behind({partition: 2})[partition] == 0)
