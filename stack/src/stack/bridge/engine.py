@@ -6,6 +6,7 @@ releases Python's interpreter lock while it does; connections run in parallel.
 """
 
 import fcntl
+import importlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -13,8 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import chdb
 
 from stack.bridge.errors import DataDirLockedError, EngineError, from_engine
 
@@ -120,13 +119,15 @@ class Engine:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self._root = Connection(_connect(data_dir, f"{data_dir}?config-file={data_dir / 'bridge.xml'}"), "unknown")
+        # Loaded here because the engine takes its time zone from the environment of the moment it is loaded.
+        self._chdb: Any = importlib.import_module("chdb")
+        self._root = Connection(self._open(f"{data_dir}?config-file={data_dir / 'bridge.xml'}"), "unknown")
         self.version = self._root.run("SELECT version()").data.decode().strip()
         self.timezone = self._root.run("SELECT timezone()").data.decode().strip()
 
     def connect(self) -> Connection:
         """Return a new connection (about 0.1 ms): the caller closes it."""
-        return Connection(chdb.connect(str(self.data_dir)), self.version)
+        return Connection(self._chdb.connect(str(self.data_dir)), self.version)
 
     def query(self, sql: str, fmt: str = "TabSeparated") -> bytes:
         """Run one statement on a connection of its own and return its result in ``fmt``, e.g. ``PrettyCompact``."""
@@ -141,6 +142,13 @@ class Engine:
         with suppress(EngineError):
             self._root.run("SYSTEM FLUSH LOGS")
         self._root.close()
+
+    def _open(self, target: str) -> Any:
+        try:
+            return self._chdb.connect(target)
+        except RuntimeError as error:
+            _refuse_if_locked(self.data_dir)
+            raise EngineError(76, f"the engine cannot open data directory {self.data_dir}: {error}") from error
 
 
 @contextmanager
@@ -190,10 +198,3 @@ def _locked(path: Path, status: str) -> DataDirLockedError:
         "send the query to the server that holds it, or stop that server first",
     )
 
-
-def _connect(path: Path, target: str) -> Any:
-    try:
-        return chdb.connect(target)
-    except RuntimeError as error:
-        _refuse_if_locked(path)
-        raise EngineError(76, f"the engine cannot open data directory {path}: {error}") from error
