@@ -15,7 +15,7 @@ class BreakerOpen(Exception):
 
 
 class Breaker:
-    """Opens after more than 5 % of the last 1,000 records, or 100 in a row, were refused."""
+    """Opens when more than 5 % of the last 1,000 records were refused (once there are so many), or 100 in a row."""
 
     def __init__(self) -> None:
         self._seen = 0
@@ -41,7 +41,8 @@ class Breaker:
         self._refused.append(self._seen)
         while self._refused[0] <= self._seen - WINDOW_RECORDS:
             self._refused.popleft()
-        if len(self._refused) > WINDOW_REFUSED_MAX or self._run >= RUN_REFUSED_MAX:
+        too_many = self._seen >= WINDOW_RECORDS and len(self._refused) > WINDOW_REFUSED_MAX
+        if too_many or self._run >= RUN_REFUSED_MAX:
             raise BreakerOpen(
                 f"{len(self._refused)} of the last {min(self._seen, WINDOW_RECORDS)} records refused, {self._run} in a "
                 f"row, the last for {reason}: look at the dead-letter topic and at what was deployed last, then restart"

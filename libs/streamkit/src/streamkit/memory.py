@@ -6,6 +6,7 @@ a transactional id has one owner; group members hand partitions over one by one.
 
 import itertools
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -184,6 +185,7 @@ class MemoryConsumer:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._held: set[TopicPartition] = set()
+        self._turn = 0
         self._topics: tuple[str, ...] = ()
         self._listener: RebalanceListener | None = None
 
@@ -201,7 +203,10 @@ class MemoryConsumer:
         """See :class:`~streamkit.broker.Consumer`."""
         self._rebalance()
         slices = []
-        for partition in sorted(self._positions):
+        partitions = deque(sorted(self._positions))
+        self._turn += 1
+        partitions.rotate(self._turn)  # so that a small batch does not always favour the same one
+        for partition in partitions:
             if partition in self._paused or partition in self._held or max_records <= 0:
                 continue
             position, log = self._positions[partition], self._broker.log(partition)
