@@ -4,19 +4,20 @@ import signal
 import sys
 from types import FrameType
 
-import structlog
-from pydantic import ValidationError
-
-from collector.file_source import LogAhead
+from collector.link import VenueRefused
 from collector.pipeline import run
-from collector.raw_writer import PublishError
+from collector.raw_writer import LogAhead, PublishError
 from collector.recorded.catalog import NoRecordings
 from collector.recorded.rows import RecordingError
+from collector.reporting import PortTaken
 from collector.settings import Settings
 from contracts.errors import NotProvisioned, RegistryUnavailable
+from streamkit.logs import logger
+from streamkit.settings import SettingsRefused, load
 
 DONE, RESTART, REFUSED = 0, 1, 2
-_log = structlog.get_logger("collector")
+_NEEDS_A_PERSON = (RecordingError, NoRecordings, LogAhead, PortTaken, VenueRefused, NotProvisioned)
+_PASSING = (PublishError, RegistryUnavailable)
 
 
 class _StopSignal:
@@ -38,26 +39,23 @@ def main() -> int:
     """Read the settings, run, and say in one line how it ended."""
     stopped = _StopSignal()
     try:
-        settings = Settings()  # type: ignore[call-arg]  # the environment fills it
-    except ValidationError as error:
-        return _end(REFUSED, _problems(error))
+        settings = load(Settings)
+    except SettingsRefused as refused:
+        return _end(REFUSED, *refused.lines)
+    log = logger("collector", settings.log_format)
     try:
         written = run(settings, stopped)
-    except (RecordingError, NoRecordings, LogAhead) as error:
+    except _NEEDS_A_PERSON as error:
         return _end(REFUSED, str(error))
-    except (PublishError, RegistryUnavailable, NotProvisioned) as error:
+    except _PASSING as error:
         return _end(RESTART, str(error))
-    _log.info("ended", source=settings.source, records=written)
+    log.info("ended", source=settings.source, records=written, exit_code=DONE)
     return DONE
 
 
-def _problems(error: ValidationError) -> str:
-    listed = ("{}: {}".format(".".join(map(str, e["loc"])) or "settings", e["msg"]) for e in error.errors())
-    return "settings refused: " + "; ".join(listed)
-
-
-def _end(code: int, problem: str) -> int:
-    sys.stderr.write(f"collector: {problem}\n")
+def _end(code: int, *problems: str) -> int:
+    for problem in problems:
+        sys.stderr.write(f"collector: {problem}\n")
     return code
 
 

@@ -1,19 +1,17 @@
 """The shell of the ``file`` source: recorded entries into the writer, at recorded speed or as fast as it takes them."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from collector.raw_log import SECOND_US, Entry, RawLog
-from collector.raw_writer import RawWriter
+from collector.raw_writer import LogAhead, RawWriter
 from collector.recorded.catalog import Recording
 from collector.recorded.timeline import HOLE_US, first_received_ts, recorded_entries
 
 _FULL_QUEUE_POLL_S = 0.05
 _LONGEST_SLEEP_S = 0.2
-
-
-class LogAhead(Exception):
-    """The raw topics already hold records later than the recordings begin: their time would run backwards."""
+_REPORT_EVERY = 500
 
 
 class Pace:
@@ -40,20 +38,23 @@ def run_file_source(
     floors: Mapping[tuple[str, int], int],
     speed: float,
     stopped: Callable[[], bool],
-) -> int:
-    """Write all recordings and return how many records that were; ends early, tidily, once ``stopped()``.
+    report: Callable[[Mapping[tuple[str, str], int]], None] = lambda _: None,
+) -> Counter[tuple[str, str]]:
+    """Write all recordings and return how many records of each (venue, kind); ends early, tidily, once ``stopped()``.
 
     Raises RecordingError for a file that cannot be read, LogAhead, PublishError.
     """
     _require_time_ahead(recordings, floors)
     pace = Pace(speed)
     start = time.monotonic()
-    written = 0
-    for entry in recorded_entries(recordings, RawLog(venues, floors), stopped):
+    written: Counter[tuple[str, str]] = Counter()
+    for count, entry in enumerate(recorded_entries(recordings, RawLog(venues, floors), stopped)):
         if speed:
             _wait(start + pace.due_s(entry.record.received_ts), writer, stopped)
         _write(entry, writer)
-        written += 1
+        written[entry.record.venue, entry.record.kind] += 1
+        if count % _REPORT_EVERY == 0:
+            report(written)
     return written
 
 

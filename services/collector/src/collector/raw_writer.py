@@ -1,6 +1,6 @@
 """Writing log entries to Kafka: idempotent, acknowledged by all, bounded, and never dropping anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -15,6 +15,7 @@ QUEUED_RECORDS = 100_000
 QUEUED_KILOBYTES = 128 * 1024
 # What Avro and the record's own fields add to a frame of the largest size.
 RECORD_OVERHEAD_BYTES = 64 * 1024
+CLOCK_TOLERANCE_US = 60_000_000
 _POLL_EVERY = 1000
 _EMPTY = -1
 _NO_TOPIC = "run the provisioning job (./run up)"
@@ -30,6 +31,10 @@ _REMEDIES = {
 
 class PublishError(Exception):
     """The log refused a record for good or cannot be reached: the process must stop, or it would lose data."""
+
+
+class LogAhead(Exception):
+    """The raw topics already hold later records than would be written: their time would run backwards."""
 
 
 class RawWriter(Protocol):
@@ -132,6 +137,16 @@ def last_received(
         for place, found in latest.items()
         if found.timestamp != _EMPTY
     }
+
+
+def require_clock_ahead(now: int, floors: Mapping[tuple[str, int], int]) -> None:
+    """Raise LogAhead if a raw partition already holds records over a minute after ``now`` (µs): one clock is wrong."""
+    for (topic, partition), floor in floors.items():
+        if floor - now > CLOCK_TOLERANCE_US:
+            raise LogAhead(
+                f"{topic} partition {partition} holds records {(floor - now) / 1e6:.0f} s in the future: set this "
+                "machine's clock, or write to empty topics if they came from elsewhere"
+            )
 
 
 def _producer_config(bootstrap_servers: str, max_frame_bytes: int) -> dict[str, Any]:

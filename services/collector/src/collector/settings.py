@@ -1,4 +1,4 @@
-"""Settings of the collector, from the environment; every problem is reported at once."""
+"""Settings of the collector, from the environment."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,43 +9,76 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from collector.recorded.catalog import RecordingKind, Selection
 
 Venue = Literal["deribit", "binance-usdm", "binance-spot"]
-Names = Annotated[tuple[str, ...], NoDecode]
+_PREFIX = "GAMMAFLOW_COLLECTOR_"
 
 
 class Settings(BaseSettings):
-    """What the collector reads at start; names are prefixed GAMMAFLOW_COLLECTOR_ unless said otherwise.
+    """What the collector reads at start: its own as GAMMAFLOW_COLLECTOR_<NAME>, those all services share without it.
 
     The defaults of the URLs are the venues' public mainnet addresses.
     """
 
-    model_config = SettingsConfigDict(env_prefix="GAMMAFLOW_COLLECTOR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
-    bootstrap_servers: str = Field(validation_alias="GAMMAFLOW_BOOTSTRAP_SERVERS")
-    registry_url: str = Field(validation_alias="GAMMAFLOW_REGISTRY_URL")
-    health_file: Path | None = Field(default=None, validation_alias="GAMMAFLOW_HEALTH_FILE")
-    metrics_port: int = Field(default=0, ge=0, le=65535, validation_alias="GAMMAFLOW_METRICS_PORT")
+    bootstrap_servers: str = Field(
+        validation_alias="GAMMAFLOW_BOOTSTRAP_SERVERS", description="brokers as host:port,host:port", min_length=1
+    )
+    registry_url: str = Field(
+        validation_alias="GAMMAFLOW_REGISTRY_URL",
+        description="schema registry, Confluent API, http://host:port/path",
+        pattern=r"^https?://",
+    )
+    health_file: Path | None = Field(
+        default=None, validation_alias="GAMMAFLOW_HEALTH_FILE", description="heartbeat file, rewritten once a second"
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        validation_alias="GAMMAFLOW_METRICS_HOST",
+        description="address the metrics port is bound to",
+    )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        validation_alias="GAMMAFLOW_METRICS_PORT",
+        description="port for Prometheus, 0 for none",
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", validation_alias="GAMMAFLOW_LOG_FORMAT", description="json or console"
+    )
 
-    source: Literal["live", "file"] = "live"
-    venues: Annotated[tuple[Venue, ...], NoDecode] = ("deribit", "binance-usdm", "binance-spot")
-    underlyings: Names = ("BTC", "ETH")
+    source: Literal["live", "file"] = Field(default="live", description="live (sockets) or file (recordings)")
+    venues: Annotated[tuple[Venue, ...], NoDecode] = Field(
+        default=("deribit", "binance-usdm", "binance-spot"), description="venues whose raw topics this process writes"
+    )
+    underlyings: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("BTC", "ETH"), description="base assets, separated by commas"
+    )
 
-    path: Path | None = None
-    speed: float = Field(default=0.0, ge=0.0, le=100_000.0)
-    kinds: Annotated[tuple[RecordingKind, ...], NoDecode] = ("chain", "trades", "binance")
-    files: str = "*"
+    path: Path | None = Field(default=None, description="folder of recordings, or one file (SOURCE=file)")
+    speed: float = Field(default=0.0, ge=0.0, le=100_000.0, description="times real time; 0 is as fast as possible")
+    kinds: Annotated[tuple[RecordingKind, ...], NoDecode] = Field(
+        default=("chain", "trades", "binance"), description="recordings to take: chain, trades, binance"
+    )
+    files: str = Field(default="*", min_length=1, description="glob on the names of the recordings to take")
 
-    deribit_ws_url: str = "wss://www.deribit.com/ws/api/v2"
-    deribit_rest_url: str = "https://www.deribit.com/api/v2"
-    binance_usdm_ws_url: str = "wss://fstream.binance.com/public"
-    binance_usdm_rest_url: str = "https://fapi.binance.com"
-    binance_spot_ws_url: str = "wss://stream.binance.com:9443"
-    binance_spot_rest_url: str = "https://api.binance.com"
+    deribit_ws_url: str = Field(default="wss://www.deribit.com/ws/api/v2", description="Deribit's WebSocket")
+    deribit_rest_url: str = Field(default="https://www.deribit.com/api/v2", description="Deribit's REST base")
+    binance_usdm_ws_url: str = Field(
+        default="wss://fstream.binance.com/public",
+        description="Binance USDⓈ-M streams; if it ends in /public the rest comes from /market beside it",
+    )
+    binance_usdm_rest_url: str = Field(default="https://fapi.binance.com", description="Binance USDⓈ-M REST base")
+    binance_spot_ws_url: str = Field(default="wss://stream.binance.com:9443", description="Binance spot streams")
+    binance_spot_rest_url: str = Field(default="https://api.binance.com", description="Binance spot REST base")
 
-    max_frame_bytes: int = Field(default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    stale_after_s: float = Field(default=20.0, gt=0.0)
-    silent_after_s: float = Field(default=60.0, gt=0.0)
-    reconnect_base_s: float = Field(default=0.5, gt=0.0)
-    reconnect_cap_s: float = Field(default=30.0, gt=0.0)
+    max_frame_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="a larger frame costs the connection, bytes"
+    )
+    stale_after_s: float = Field(default=20.0, gt=0.0, description="reconnect after so long without any frame, s")
+    silent_after_s: float = Field(default=60.0, gt=0.0, description="renew a channel silent for so long, s")
+    reconnect_base_s: float = Field(default=0.5, gt=0.0, description="first back-off is up to twice this, s")
+    reconnect_cap_s: float = Field(default=30.0, gt=0.0, description="longest back-off, s")
 
     @field_validator("venues", "underlyings", "kinds", mode="before")
     @classmethod
@@ -56,13 +89,13 @@ class Settings(BaseSettings):
     @classmethod
     def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) < len(value):
-            raise ValueError("name at least one, each once, separated by commas")
+            raise ValueError("name at least one, each once")
         return value
 
     @model_validator(mode="after")
     def _file_needs_path(self) -> "Settings":
         if self.source == "file" and self.path is None:
-            raise ValueError("SOURCE=file needs GAMMAFLOW_COLLECTOR_PATH, a folder of recordings")
+            raise ValueError(f"{_PREFIX}PATH is not set, but SOURCE=file needs a folder of recordings")
         return self
 
     @property
