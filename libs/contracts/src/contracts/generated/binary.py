@@ -44,8 +44,6 @@ _LIQUIDATION_ROLE: tuple[Any, ...] = ('none', 'maker', 'taker', 'both')
 _LIQUIDATION_ROLE_BYTES = {symbol: long(index) for index, symbol in enumerate(_LIQUIDATION_ROLE)}
 _LIQUIDATION_SOURCE: tuple[Any, ...] = ('feed', 'trade')
 _LIQUIDATION_SOURCE_BYTES = {symbol: long(index) for index, symbol in enumerate(_LIQUIDATION_SOURCE)}
-_OPTION_RIGHT: tuple[Any, ...] = ('call', 'put')
-_OPTION_RIGHT_BYTES = {symbol: long(index) for index, symbol in enumerate(_OPTION_RIGHT)}
 _OPTION_TYPE: tuple[Any, ...] = ('call', 'put')
 _OPTION_TYPE_BYTES = {symbol: long(index) for index, symbol in enumerate(_OPTION_TYPE)}
 _POSITION_SIDE: tuple[Any, ...] = ('long', 'short')
@@ -1542,7 +1540,7 @@ def encode_instrument(r: records.Instrument) -> bytes:
         ABSENT if r.price_tick is None else PRESENT_DOUBLE.pack(2, r.price_tick),
         ABSENT if r.amount_step is None else PRESENT_DOUBLE.pack(2, r.amount_step),
         ABSENT if r.strike is None else PRESENT_DOUBLE.pack(2, r.strike),
-        ABSENT if r.option_type is None else PRESENT + _OPTION_RIGHT_BYTES[r.option_type],
+        ABSENT if r.option_type is None else PRESENT + _OPTION_TYPE_BYTES[r.option_type],
         ABSENT if r.listed_ts is None else PRESENT + long(r.listed_ts),
         ABSENT if r.expiry_ts is None else PRESENT + long(r.expiry_ts),
         END if not len(r.quality) else long(len(r.quality)) + b"".join([string(x) for x in r.quality]) + END,
@@ -1666,7 +1664,7 @@ def decode_instrument(b: bytes, at: int) -> tuple[records.Instrument, int]:
         n = b[at]
         if n & 129:
             raise MalformedError(f"no symbol at byte {at}")
-        v14 = _OPTION_RIGHT[n >> 1]
+        v14 = _OPTION_TYPE[n >> 1]
         at += 1
     elif k:
         raise MalformedError(f"no branch {k} at byte {at - 1}")

@@ -27,7 +27,6 @@ __all__ = [
     "LiquidationRole",
     "LiquidationSource",
     "OptionGreeks",
-    "OptionRight",
     "OptionSurface",
     "OptionType",
     "PerpFeatures",
@@ -62,7 +61,6 @@ InstrumentKind: TypeAlias = Literal["option", "future", "perpetual", "spot"]
 LiquidatedSide: TypeAlias = Literal["buy", "sell"]
 LiquidationRole: TypeAlias = Literal["none", "maker", "taker", "both"]
 LiquidationSource: TypeAlias = Literal["feed", "trade"]
-OptionRight: TypeAlias = Literal["call", "put"]
 OptionType: TypeAlias = Literal["call", "put"]
 PositionSide: TypeAlias = Literal["long", "short"]
 RawKind: TypeAlias = Literal["message", "snapshot", "heartbeat", "connect", "disconnect", "gap"]
@@ -522,7 +520,7 @@ class Instrument:
     price_tick: float | None = None
     amount_step: float | None = None
     strike: float | None = None
-    option_type: OptionRight | None = None
+    option_type: OptionType | None = None
     listed_ts: int | None = None
     expiry_ts: int | None = None
     quality: Sequence[str] = ()

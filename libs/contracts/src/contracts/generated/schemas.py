@@ -177,7 +177,7 @@ SCHEMAS: Mapping[type[Any], str] = {
         '{"name":"price_tick","type":["null","double"],"default":null,"doc":"Smallest price step"},'
         '{"name":"amount_step","type":["null","double"],"default":null,"doc":"Smallest size step"},'
         '{"name":"strike","type":["null","double"],"default":null,"doc":"Strike, USD; options only"},'
-        '{"name":"option_type","type":["null",{"type":"enum","name":"OptionRight","symbols":["call","put"],"doc":"Right of an option"}],"default":null,"doc":"call or put; options only"},'
+        '{"name":"option_type","type":["null",{"type":"enum","name":"OptionType","symbols":["call","put"],"doc":"Right of an option"}],"default":null,"doc":"call or put; options only"},'
         '{"name":"listed_ts","type":["null","long"],"default":null,"doc":"Listing time, microseconds since 1970-01-01 UTC"},'
         '{"name":"expiry_ts","type":["null","long"],"default":null,"doc":"Expiry, microseconds since 1970-01-01 UTC"},'
         '{"name":"quality","type":{"type":"array","items":"string"},"default":[],"doc":"Flags raised by validation, sorted, empty when clean (listed in docs/reference/quality-flags.md)"}]}'
