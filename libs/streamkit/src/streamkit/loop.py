@@ -71,7 +71,8 @@ class RunLoop:
         self._hooks: Hooks = hooks or NoHooks()
         self._outside = Outside(telemetry=telemetry, watchdog=watchdog, hooks=self._hooks, clock=clock)
         self._clock = clock
-        self._places = {topic: physical(topic, config.run_id) for topic in self._names()}
+        names = (*pipeline.reads, *pipeline.writes, pipeline.checkpoint_topic)
+        self._places = {topic: physical(topic, config.run_id) for topic in names}
         self._topics = {place: topic for topic, place in self._places.items()}
         self._consumer = broker.consumer(_scoped(pipeline.service, config.run_id))
         self._assigned: set[TopicPartition] = set()
@@ -145,11 +146,6 @@ class RunLoop:
         """End: the partitions have another owner already."""
         raise BrokerError("partitions_lost", f"{len(partitions)} partitions taken away without notice: session expired")
 
-    def _names(self) -> list[str]:
-        pipeline = self._pipeline
-        clock_out = [pipeline.clock_out] if pipeline.clock_out else []
-        return [*pipeline.reads, *pipeline.outputs, *clock_out, pipeline.checkpoint_topic, pipeline.deadletter_topic]
-
     def _require_topics(self) -> None:
         """Raise Refused for a missing topic now, not as a commit that never ends."""
         reader = self._broker.reader()
@@ -185,7 +181,13 @@ class RunLoop:
             reader=reader,
         )
         reader.close()
-        task = Task(pipeline=self._pipeline, partition=partition, codecs=self._codecs, start=start)
+        task = Task(
+            pipeline=self._pipeline,
+            partition=partition,
+            codecs=self._codecs,
+            start=start,
+            place=self._places.__getitem__,
+        )
         now = self._clock()
         self._writers[partition] = TaskWriter(
             task=task,

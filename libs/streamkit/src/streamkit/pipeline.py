@@ -39,6 +39,11 @@ class Pipeline:
         return self.inputs + self.clocks
 
     @property
+    def writes(self) -> tuple[str, ...]:
+        """Every topic a task's units write: data, the clock, dead letters. The checkpoint is the loop's."""
+        return (*self.outputs, *((self.clock_out,) if self.clock_out else ()), self.deadletter_topic)
+
+    @property
     def checkpoint_topic(self) -> str:
         """Compacted topic that keeps the state."""
         return f"{self.service}.checkpoint"
@@ -54,8 +59,7 @@ class Pipeline:
         return TOPICS[self.inputs[0]].partitions
 
     def _topic_problems(self) -> list[str]:
-        own = (self.checkpoint_topic, self.deadletter_topic, *((self.clock_out,) if self.clock_out else ()))
-        named = (*self.reads, *self.outputs, *own)
+        named = (*self.reads, *self.writes, self.checkpoint_topic)
         problems = [f"topic {name} has no schemas/topics/{name}.yaml" for name in named if name not in TOPICS]
         problems += [f"topic {name} is named twice" for name in sorted(set(named)) if named.count(name) > 1]
         if not problems and len({TOPICS[name].partitions for name in named}) > 1:

@@ -45,9 +45,18 @@ class Task:
     """State machine of one partition: :meth:`feed` records, :meth:`advance`, :meth:`take` what is to be written.
 
     Units that were committed before the start are computed again, for their effect on the state, but write nothing.
+    ``place`` maps the logical names of the topics written to physical ones.
     """
 
-    def __init__(self, *, pipeline: Pipeline, partition: int, codecs: Codecs, start: Start) -> None:
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        partition: int,
+        codecs: Codecs,
+        start: Start,
+        place: Callable[[str], str] = str,
+    ) -> None:
         self.pipeline = pipeline
         self.partition = partition
         self.counters = Counters()
@@ -59,6 +68,7 @@ class Task:
         self._aligner = _aligner(pipeline, codecs, start)
         self._core = pipeline.new_core(partition)
         self._ledger = Ledger(pipeline.outputs)
+        self._places = {topic: place(topic) for topic in pipeline.writes}
         self._breaker = deadletter.Breaker()
         self._committed = dict(start.committed) if start.committed else None
         self._pending: Aligned | None = None
@@ -133,7 +143,7 @@ class Task:
 
     def _compute(self, aligned: Aligned) -> int:
         inputs, refused = self._decode(aligned)
-        emit = self._emits(aligned.ends)
+        emit = self._committed is None or self._is_new(aligned.ends, self._committed)
         for topic, record, error in refused:
             self._refuse(topic, record, reason=error.reason, detail=error.detail, underlying="", emit=emit)
         unit = _unit(aligned.head, inputs)
@@ -165,16 +175,14 @@ class Task:
                 decoded.append(Input(topic, partition, offset, key, timestamp_ms, content))
         return inputs, refused
 
-    def _emits(self, ends: Mapping[str, int]) -> bool:
-        """Return whether the unit is new; raises InvariantBroken if it is committed on some inputs only."""
-        if self._committed is None:
-            return True
-        behind = [topic for topic, end in ends.items() if end <= self._committed[topic]]
+    def _is_new(self, ends: Mapping[str, int], committed: Mapping[str, int]) -> bool:
+        """Return whether a unit has no outputs yet; raises InvariantBroken if it is committed on some inputs only."""
+        behind = [topic for topic, end in ends.items() if end <= committed[topic]]
         if len(behind) == len(ends):
             return False
         raise InvariantBroken(
-            f"task {self.partition}: a unit ends at {dict(ends)}, in the middle of what was committed, "
-            f"{self._committed}: the logs differ from those first read; replay under a new run id"
+            f"task {self.partition}: a unit ends at {dict(ends)}, in the middle of what was committed, {committed}: "
+            "the logs differ from those first read; replay under a new run id"
         )
 
     def _leave_replay(self) -> None:
@@ -184,19 +192,22 @@ class Task:
             self._committed = None
 
     def _write(self, items: Iterable[Item], aligned: Aligned, emit: bool) -> None:
-        clock_out, counted = self.pipeline.clock_out, self.pipeline.clock_out is not None
+        places, encode, counted = self._places, self._codecs.encode, self.pipeline.clock_out is not None
         for item in items:
-            if item.__class__ is Output:
+            if item.__class__ is Output:  # first and by class: this is the path of nearly every item
                 topic, key, record, timestamp_ms = item
+                place = places.get(topic)
+                if place is None:
+                    raise InvariantBroken(f"the core wrote to {topic}: name it in the pipeline's outputs")
                 if not (emit or counted):
                     continue
-                value = None if record is None else self._encode(topic, record)
+                value = None if record is None else encode(topic, record)
                 if counted:
                     self._ledger.count(topic, value)
                 if emit:
-                    self._outgoing.append(Outgoing(topic, key.encode(), value, timestamp_ms))
+                    self._outgoing.append(Outgoing(place, key.encode(), value, timestamp_ms))
             elif isinstance(item, CloseSecond):
-                self._close(item, clock_out, emit)
+                self._close(item, emit)
             elif isinstance(item, Reject):
                 self._reject(item, aligned, emit)
             else:
@@ -204,19 +215,17 @@ class Task:
         if counted:
             self._ledger.require_closed()
 
-    def _encode(self, topic: str, record: Any) -> bytes:
-        if topic not in self.pipeline.outputs:
-            raise InvariantBroken(f"the core wrote to {topic}: name it in the pipeline's outputs")
-        return self._codecs.encode(topic, record)
-
-    def _close(self, item: CloseSecond, clock_out: str | None, emit: bool) -> None:
+    def _close(self, item: CloseSecond, emit: bool) -> None:
+        clock_out = self.pipeline.clock_out
         if clock_out is None:
             raise InvariantBroken("the core closed a second, but the pipeline names no clock_out")
         clock = self._ledger.close(item)
         self.watermark_second = item.second
         if emit:
             value = self._codecs.encode(clock_out, clock)
-            self._outgoing.append(Outgoing(clock_out, item.underlying.encode(), value, item.second * 1000))
+            self._outgoing.append(
+                Outgoing(self._places[clock_out], item.underlying.encode(), value, item.second * 1000)
+            )
 
     def _reject(self, item: Reject, aligned: Aligned, emit: bool) -> None:
         source = item.source
@@ -245,11 +254,13 @@ class Task:
         )
         target = self.pipeline.deadletter_topic
         value = self._codecs.encode(target, note)
-        self._outgoing.append(Outgoing(target, record.key, value, record.timestamp_ms, deadletter.headers(note)))
+        self._outgoing.append(
+            Outgoing(self._places[target], record.key, value, record.timestamp_ms, deadletter.headers(note))
+        )
 
     def _judge(self, aligned: Aligned) -> int:
         """Report the unit to the breaker, record by record where some were refused; returns how many it had."""
-        count = sum(map(len, aligned.records.values()))
+        count = 1 if aligned.head is None else sum(map(len, aligned.records.values()))
         if not self._refused:
             self._breaker.passed(count)
         else:
@@ -284,7 +295,8 @@ def _aligner(pipeline: Pipeline, codecs: Codecs, start: Start) -> Aligner:
 def _unit(head: int | Clock | None, inputs: Mapping[str, Sequence[Input]]) -> Any:
     """Return what the core is handed; None when the only record of a unit was refused."""
     if head is None:
-        return next((records[0] for records in inputs.values() if records), None)
+        (records,) = inputs.values()
+        return records[0] if records else None
     if isinstance(head, Clock):
         return ClockedSecond(head, inputs)
     return RawSecond(head, inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from streamkit import checkpoint
-from streamkit.broker import Consumer, Outgoing, Producer, TopicPartition, Unresolved
+from streamkit.broker import Consumer, Producer, TopicPartition, Unresolved
 from streamkit.task import Task
 from streamkit.telemetry import Telemetry
 from streamkit.watchdog import Watchdog
@@ -89,7 +89,7 @@ class TaskWriter:
             self._begin()
         outgoing = self.task.take()
         if outgoing:
-            self._producer.produce(self.task.partition, [self._placed(item) for item in outgoing])
+            self._producer.produce(self.task.partition, outgoing)
             self._outside.hooks.at("after-produce")
 
     def commit(self, consumer: Consumer, *, with_checkpoint: bool = False) -> None:
@@ -119,10 +119,6 @@ class TaskWriter:
         if not self.open:
             self._producer.begin()
             self.open = True
-
-    def _placed(self, item: Outgoing) -> Outgoing:
-        topic, key, value, timestamp_ms, headers = item
-        return Outgoing(self._place(topic), key, value, timestamp_ms, headers)
 
     def _positions(self) -> dict[TopicPartition, int]:
         task = self.task
