@@ -74,6 +74,11 @@ def core() -> Normalizer:
     return Normalizer(Limits())
 
 
+@pytest.fixture(name="seconds_of")
+def _seconds_of() -> Callable[[Iterable[RawMessage]], list[RawSecond]]:
+    return seconds_of
+
+
 @pytest.fixture
 def play(core: Normalizer) -> Callable[[Sequence[RawMessage]], Played]:
     """Play records through one core; several calls go on where the last one ended."""
