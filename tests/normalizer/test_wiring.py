@@ -1,5 +1,7 @@
 """Settings and pipeline: what an operator may say, and that the wiring agrees with the topic table."""
 
+from collections.abc import Callable
+
 import pytest
 
 from contracts.topics import TOPICS
@@ -9,34 +11,47 @@ from normalizer.settings import Settings
 from normalizer.venues import VENUES
 from streamkit.settings import SettingsRefused, load
 
-GIVEN = {"GAMMAFLOW_BOOTSTRAP_SERVERS": "127.0.0.1:9092", "GAMMAFLOW_REGISTRY_URL": "http://127.0.0.1:8081/apis"}
+Loaded = Callable[..., Settings]
 
 
-def test_defaults_read_every_venue_and_are_the_limits_defaults() -> None:
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Load the settings with these GAMMAFLOW_NORMALIZER_ variables."""
+
+    def with_variables(**variables: str) -> Settings:
+        monkeypatch.setenv("GAMMAFLOW_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+        monkeypatch.setenv("GAMMAFLOW_REGISTRY_URL", "http://127.0.0.1:8081/apis")
+        for name, value in variables.items():
+            monkeypatch.setenv(f"GAMMAFLOW_NORMALIZER_{name}", value)
+        return load(Settings)
+
+    return with_variables
+
+
+def test_defaults_read_every_venue_and_are_the_limits_defaults(loaded: Loaded) -> None:
     """What is not said is the core's own default."""
-    settings = load(Settings, GIVEN)
+    settings = loaded()
     assert settings.venues == tuple(sorted(VENUES))
     assert settings.limits() == Limits()
 
 
-def test_venues_are_separated_by_commas() -> None:
+def test_venues_are_separated_by_commas(loaded: Loaded) -> None:
     """In any order, with blanks."""
-    settings = load(Settings, {**GIVEN, "GAMMAFLOW_NORMALIZER_VENUES": "deribit, binance-spot"})
+    settings = loaded(VENUES="deribit, binance-spot")
     assert settings.venues == ("binance-spot", "deribit")
 
 
-def test_every_setting_reaches_the_core() -> None:
+def test_every_setting_reaches_the_core(loaded: Loaded) -> None:
     """Each of the four limits that can be set."""
-    names = {"BOOK_DEPTH": "7", "STALE_QUOTE_S": "8", "DEDUPE_WINDOW": "9", "BUFFER_DELTAS": "10"}
-    settings = load(Settings, {**GIVEN, **{f"GAMMAFLOW_NORMALIZER_{name}": value for name, value in names.items()}})
+    settings = loaded(BOOK_DEPTH="7", STALE_QUOTE_S="8", DEDUPE_WINDOW="9", BUFFER_DELTAS="10")
     assert settings.limits() == Limits(depth=7, stale_quote_s=8, dedupe_window=9, buffer_deltas=10)
 
 
 @pytest.mark.parametrize("venues", ["", "kraken", "deribit,deribit"])
-def test_bad_venues_are_refused_with_the_variable_named(venues: str) -> None:
+def test_bad_venues_are_refused_with_the_variable_named(loaded: Loaded, venues: str) -> None:
     """None, an unknown one, one twice."""
     with pytest.raises(SettingsRefused, match="GAMMAFLOW_NORMALIZER_VENUES"):
-        load(Settings, {**GIVEN, "GAMMAFLOW_NORMALIZER_VENUES": venues})
+        loaded(VENUES=venues)
 
 
 def test_the_pipeline_writes_what_the_topic_table_says_the_normalizer_produces() -> None:
