@@ -38,7 +38,13 @@ def test_zero_without_prints_is_flagged_as_no_flow_recorded(route, make_ticker) 
     row = second.rows["C|taker_mirror"]
     assert (row.position_base, row.explained_share) == (0.0, 0.0)
     assert row.quality == ("no_trades_since_record_start",)
-    assert second.exposures["taker_mirror"].quality == ("flow_since_record_start",)
+    assert second.exposures["taker_mirror"].quality == ("flow_since_record_start", "no_trades_since_record_start")
+    assert second.exposures["naive"].quality == ()
+
+
+def test_a_recorded_print_clears_the_flag_of_an_empty_record(route, make_ticker, make_trade) -> None:
+    exposure = route.second(START, [make_ticker()], [make_trade("1")]).exposures["taker_mirror"]
+    assert exposure.quality == ("flow_since_record_start",)
 
 
 def test_a_print_is_counted_once_by_its_id(route, make_ticker, make_trade) -> None:

@@ -74,9 +74,10 @@ class FlowCore:
         timestamp_ms = clock.second * 1000
         for key, row in inventory.changed_rows(instruments, chain, positions, clock):
             yield Output(INVENTORY, key, row, timestamp_ms)
-        found = exposures(chain, positions, self._config.limits)
-        for sign_model, exposure in found.items():
-            yield Output(EXPOSURE, clock.underlying, exposure_record(record, sign_model, exposure), timestamp_ms)
+        for sign_model, exposure in exposures(chain, positions, self._config.limits).items():
+            quality = inventory.book_quality(sign_model, instruments)
+            published = exposure_record(record, sign_model, exposure, quality)
+            yield Output(EXPOSURE, clock.underlying, published, timestamp_ms)
 
 
 def _count(inventory: Inventory, prints: Sequence[Input]) -> Iterator[Reject]:

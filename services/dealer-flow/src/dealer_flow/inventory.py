@@ -22,6 +22,7 @@ from dealer_flow.chain import ChainGreeks, FloatArray
 SignModel = Literal["naive", "taker_mirror"]
 SIGN_MODELS: Final[tuple[SignModel, ...]] = ("naive", "taker_mirror")
 
+FLOW_SINCE_RECORD_START: Final = "flow_since_record_start"
 NO_FLOW_RECORDED: Final = "no_trades_since_record_start"
 NO_OPEN_INTEREST: Final = "no_open_interest"
 _MICROSECONDS: Final = 1_000_000
@@ -87,6 +88,13 @@ class Inventory:
         open_interest = chain.open_interest_base
         taker = np.array([self._flows.get(name, _NO_FLOW).taker_base for name in instruments], dtype=np.float64)
         return {"naive": np.where(chain.is_call, open_interest, -open_interest), "taker_mirror": 0.0 - taker}
+
+    def book_quality(self, model: SignModel, instruments: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the flags of a whole book: what its positions leave out."""
+        if model == "naive":
+            return ()
+        recorded = any(name in self._flows for name in instruments)
+        return (FLOW_SINCE_RECORD_START,) if recorded else (FLOW_SINCE_RECORD_START, NO_FLOW_RECORDED)
 
     def changed_rows(
         self, instruments: tuple[str, ...], chain: ChainGreeks, positions: dict[SignModel, FloatArray], clock: Clock

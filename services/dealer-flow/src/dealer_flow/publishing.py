@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from typing import Any, Final
+from typing import Any
 
 from contracts.records import DealerExposure, ExpiryExposure, Flip, OptionGreeks, StrikeExposure
 from dealer_flow.exposure import Buckets, Exposure, Levels
 from dealer_flow.inventory import SignModel
 
-FLOW_SINCE_RECORD_START: Final = "flow_since_record_start"
 
-
-def exposure_record(greeks: OptionGreeks, sign_model: SignModel, exposure: Exposure) -> DealerExposure:
-    """Return the record of one greeks model and one sign model.
+def exposure_record(
+    greeks: OptionGreeks, sign_model: SignModel, exposure: Exposure, quality: tuple[str, ...]
+) -> DealerExposure:
+    """Return the record of one greeks model and one sign model; ``quality`` are the flags of its positions.
 
     ``reasons`` are the exposure's own and those that the greeks came with; levels are null or empty when suppressed.
     """
@@ -30,7 +30,7 @@ def exposure_record(greeks: OptionGreeks, sign_model: SignModel, exposure: Expos
         "n_used": exposure.n_used,
         "max_age_ms": exposure.max_age_ms,
         "profile_dynamics": "sticky_strike",
-        "quality": (FLOW_SINCE_RECORD_START,) if sign_model == "taker_mirror" else (),
+        "quality": quality,
     }
     if exposure.levels is None:
         return DealerExposure(**head, status="suppressed", flip_status="suppressed")
