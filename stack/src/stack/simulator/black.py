@@ -61,8 +61,8 @@ def coin_price(terms: Terms, vol: Floats) -> Floats:
 def venue_greeks(terms: Terms, vol: Floats) -> Greeks:
     """Return the greeks as the venue shows them.
 
-    Rounded to five decimals; theta is the smaller of one day's and the whole remaining life's; delta fades linearly to
-    zero over the last 30 minutes while the others do not.
+    Rounded to five decimals; theta is the decay of one day or of the remaining life if that is shorter, and no more than
+    the option's price; delta fades linearly to zero over the last 30 minutes while the others do not.
     """
     forward, strike, years, is_call = terms
     root = np.sqrt(years)
@@ -72,12 +72,13 @@ def venue_greeks(terms: Terms, vol: Floats) -> Greeks:
     fade = np.minimum(1.0, years * SECONDS_PER_YEAR / DELTA_DECAY_S)
     density = _density(d1)
     vega = forward * density * root
+    decay = 0.5 * vega * vol / years * np.minimum(1.0 / 365, years)
     in_the_money = np.where(is_call, ndtr(d1 - sd), -ndtr(sd - d1))
     return Greeks(
         delta=_shown((call_delta - ~is_call) * fade),
         gamma=_shown(density / (forward * sd)),
         vega=_shown(0.01 * vega),
-        theta=_shown(-0.5 * vega * vol / years * np.minimum(1.0 / 365, years)),
+        theta=_shown(-np.minimum(decay, forward * coin_price(terms, vol))),
         rho=_shown(0.01 * strike * years * in_the_money),
     )
 
@@ -94,7 +95,7 @@ def implied_vol(terms: Terms, price: Floats, start: Floats) -> Floats:
         sd = vol * np.sqrt(years)
         slope = _density(np.log(forward / strike) / sd + 0.5 * sd) * np.sqrt(years)
         newton = vol - miss / np.maximum(slope, 1e-12)
-        vol = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        vol = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
     intrinsic = np.maximum(np.where(is_call, 1.0 - strike / forward, strike / forward - 1.0), 0.0)
     result: Floats = np.where(price > intrinsic + 1e-12, vol, 0.0)
     return result

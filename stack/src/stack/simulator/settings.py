@@ -46,7 +46,9 @@ def parse_settings(arguments: Sequence[str], now: datetime) -> Settings:
     given = parser.parse_args(arguments)
     try:
         return _settings(given, now)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}; name a file that can be read")
+    except ValueError as error:
         parser.error(str(error))
 
 
@@ -79,6 +81,9 @@ def _settings(given: argparse.Namespace, now: datetime) -> Settings:
     _range("--option-orders-s", given.option_orders_s, 0, MAX_ORDERS)
     _range("--speed", given.speed, 0.01, MAX_SPEED)
     _range("--port", given.port, 0, 65_535)
+    for flag, file in (("--port-file", given.port_file), ("--truth-file", given.truth_file)):
+        if file and not file.parent.is_dir():
+            raise ValueError(f"{flag} is {file}, but there is no directory {file.parent}; make it first")
     market = MarketSettings(
         seed=given.seed,
         start_ms=_start_ms(given.start_time, now, chains),
