@@ -164,6 +164,15 @@ def test_without_forward_and_without_a_delta_near_the_money_nothing_is_invented(
     assert np.isnan(priced.column("price")[0])
 
 
+@pytest.mark.parametrize(("minutes", "source"), [(31, 3), (29, 0)])
+def test_a_delta_of_the_last_half_hour_implies_no_forward(
+    pricer, make_ticker, start: int, minutes: int, source: int
+) -> None:
+    """Deribit scales it down to 0 over 07:30 to 08:00 UTC, whatever the forward does."""
+    expiring = make_ticker(underlying_price=None, expiry_ts=(start + 60 * minutes) * 1_000_000)
+    assert pricer.second(start, [expiring]).column("forward_source").tolist() == [source]
+
+
 def test_spot_is_the_newest_index(pricer, make_ticker, start: int) -> None:
     old = make_ticker(instrument="A", index_price=98_000.0, index_age_ms=900)
     new = make_ticker(instrument="B", index_price=98_500.0, index_age_ms=100)

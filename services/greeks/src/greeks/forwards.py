@@ -12,6 +12,8 @@ from pricing.inverse import forward_from_delta
 
 NEAR_THE_MONEY: Final = (0.25, 0.75)
 """Bounds of |venue delta| of the options whose delta implies a forward: there a rounded delta moves it least."""
+DELTA_DECAYS_YEARS: Final = 0.5 / (24 * 365)
+"""Deribit scales an expiring option's delta down to 0 over its last half hour: it implies no forward then"""
 _SNAPSHOT_SPAN_MS: Final = 120_000.0
 """Greatest spread of ages within one snapshot: a chain polled instrument by instrument takes up to 82 s"""
 
@@ -81,6 +83,7 @@ def _implied_forward(quotes: DeltaQuotes, same: npt.NDArray[np.bool_]) -> tuple[
     low, high = NEAR_THE_MONEY
     size = np.abs(quotes.delta)
     usable = same & (size > low) & (size < high) & ~np.isnan(quotes.vol + quotes.age_ms)
+    usable &= quotes.tau_years > DELTA_DECAYS_YEARS
     if not np.any(usable):
         return None
     usable &= quotes.age_ms <= quotes.age_ms[usable].min() + _SNAPSHOT_SPAN_MS
