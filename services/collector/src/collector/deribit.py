@@ -159,6 +159,10 @@ class DeribitSession:
         if now - self._last_frame >= self._stale_after_us:
             yield Close(f"stale: no frame for {self._stale_after_us / SECOND_US:g} s")
             return
+        if now - self._liveness.latest(now) >= self._stale_after_us:
+            # The venue's heartbeats alone keep a connection looking alive.
+            yield Close(f"stale: no market data for {self._stale_after_us / SECOND_US:g} s")
+            return
         call = self._subscriptions.outstanding
         if call is not None and now - call.made_at >= CALL_TIMEOUT_US:
             yield Close(f"public/{call.change} not answered for {CALL_TIMEOUT_US / SECOND_US:g} s")
@@ -184,11 +188,7 @@ class DeribitSession:
                     yield Fetch(_request("get_book_summary_by_currency", SUMMARY_CHANNEL, currency, kind))
 
     def _silent(self, now: int) -> Iterator[Action]:
-        expected = len(self._liveness)
         silent = self._liveness.silent(now)
-        if len(silent) > 1 and 2 * len(silent) > expected:
-            yield Close(f"silent: {len(silent)} of {expected} channels")
-            return
         for channel in silent:
             yield self._gap(channel, "silent: subscribed, sends nothing")
             self._change_ids.pop(channel, None)

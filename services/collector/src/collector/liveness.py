@@ -12,14 +12,15 @@ class Liveness:
         self._silent_after_us = silent_after_us
         self._heard: dict[str, int] = {}
         self._patience: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        """Return how many channels are expected to speak."""
-        return len(self._heard)
+        self._latest = 0
 
     def expect(self, channel: str, now: int) -> None:
         """Expect ``channel`` to speak from ``now`` on."""
-        self._heard[channel] = now
+        self._heard[channel] = self._latest = now
+
+    def latest(self, now: int) -> int:
+        """Return when any expected channel last spoke or was first expected; ``now`` while none is."""
+        return self._latest if self._heard else now
 
     def forget(self, channel: str) -> None:
         """Expect nothing of ``channel`` any more."""
@@ -34,7 +35,7 @@ class Liveness:
     def heard(self, channel: str, now: int) -> None:
         """Note a frame of ``channel``; of no consequence if it is not expected."""
         if channel in self._heard:
-            self._heard[channel] = now
+            self._heard[channel] = self._latest = now
             if self._patience:
                 self._patience.pop(channel, None)
 
