@@ -56,11 +56,16 @@ def _literal(path: Path, row: int, line: bytes) -> dict[str, Any]:
     try:
         # A literal nested deeply enough exhausts the parser, so its length is bounded first.
         trade = ast.literal_eval(line[:MAX_LITERAL_BYTES].decode())
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise RecordingError(path, f"not a Python literal ({error})", "fetch the file again", row=row) from error
     if not isinstance(trade, dict):
         raise RecordingError(path, "not a dict", "fetch the file again", row=row)
     for column in _REQUIRED:
         if column not in trade:
             raise RecordingError(path, "is missing", "fetch the file again", row=row, column=column)
+    for column in ("timestamp", "trade_seq"):
+        if type(trade[column]) is not int:
+            raise RecordingError(
+                path, f"{trade[column]!r} is not a whole number", "fetch the file again", row=row, column=column
+            )
     return trade
