@@ -123,9 +123,10 @@ def test_a_suppressed_exposure_is_null_not_zero(route, make_ticker) -> None:
     assert (exposure.n_listed, exposure.n_used, exposure.spot) == (1, 0, 100_000.0)
 
 
-def test_a_venue_without_options_leads_to_nothing(route, make_trade) -> None:
+def test_a_venue_without_options_only_closes_its_second(route, make_trade) -> None:
     perpetual = make_trade("1", kind="perpetual", venue="binance-usdm")
-    assert route.second(START, [], [perpetual], venue="binance-usdm").items == []
+    (close,) = route.second(START, [], [perpetual], venue="binance-usdm").items
+    assert (close.venue, close.second, close.input_records) == ("binance-usdm", START, 1)
     assert json.loads(route.flow.snapshot())["inventories"] == []
 
 

@@ -10,7 +10,7 @@ from dealer_flow.exposure import ExposureLimits, exposures
 from dealer_flow.inventory import InvalidTradeError, Inventory
 from dealer_flow.publishing import exposure_record
 from dealer_flow.unpacking import chain_greeks
-from streamkit.core import ClockedSecond, Input, Item, Output, Reject
+from streamkit.core import ClockedSecond, CloseSecond, Input, Item, Output, Reject
 
 TRADES: Final = "market.trades"
 GREEKS: Final = "options.greeks"
@@ -31,7 +31,8 @@ class FlowCore:
     """Inventory of every (venue, underlying) of one partition that has options.
 
     A unit first counts its option prints, then drops what has expired by its end, then yields the inventory rows that
-    changed and, per greeks record, one exposure per sign model. A unit without greeks only counts prints.
+    changed and, per greeks record, one exposure per sign model, then closes the second. A unit without greeks only
+    counts prints.
     """
 
     def __init__(self, config: FlowConfig) -> None:
@@ -43,13 +44,23 @@ class FlowCore:
         clock = unit.clock
         prints = [source for source in unit.records.get(TRADES, ()) if source.value.kind == "option"]
         greeks = [source.value for source in unit.records.get(GREEKS, ())]
-        if not prints and not greeks:
-            return
-        inventory = self._inventories.setdefault((clock.venue, clock.underlying), Inventory())
-        yield from _count(inventory, prints)
-        yield from _expire(inventory, clock)
-        for record in greeks:
-            yield from self._publish(inventory, record, clock)
+        rejects: list[Reject] = []
+        if prints or greeks:
+            inventory = self._inventories.setdefault((clock.venue, clock.underlying), Inventory())
+            rejects = list(_count(inventory, prints))
+            yield from rejects
+            yield from _expire(inventory, clock)
+            for record in greeks:
+                yield from self._publish(inventory, record, clock)
+        yield CloseSecond(
+            venue=clock.venue,
+            underlying=clock.underlying,
+            second=clock.second,
+            received_ts=clock.received_ts,
+            skipped_seconds=clock.skipped_seconds,
+            input_records=sum(map(len, unit.records.values())),
+            rejected_records=len(rejects),
+        )
 
     def snapshot(self) -> bytes:
         """Return the state as versioned JSON; floats survive it to the last bit."""

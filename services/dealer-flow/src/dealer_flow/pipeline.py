@@ -6,7 +6,7 @@ from streamkit.pipeline import Pipeline
 
 
 def build(settings: DealerFlowSettings) -> Pipeline:
-    """Return the wiring of the service. It is the last stage in time: nothing waits for a clock of its own."""
+    """Return the wiring of the service."""
     config = settings.flow_config()
     return Pipeline(
         service="dealer-flow",
@@ -14,5 +14,6 @@ def build(settings: DealerFlowSettings) -> Pipeline:
         clocks=("market.clock", "options.clock"),
         unit="clocked_second",
         outputs=(INVENTORY, EXPOSURE),
+        clock_out="dealer.clock",
         new_core=lambda _partition: FlowCore(config),
     )
