@@ -144,6 +144,43 @@ def test_deltas_kept_while_waiting_are_bounded() -> None:
     assert not book.gap
 
 
+def test_deltas_from_before_a_loss_are_worth_nothing() -> None:
+    """A snapshot that overlaps only with them does not bring the book back."""
+    book = Book("spot", 100)
+    feed(book, delta(11, 12, 0))
+    book.lose()
+    feed(book, delta(13, 14, 0), snapshot(10))
+    assert book.gap
+    feed(book, snapshot(13))
+    assert (book.gap, book.last_id) == (False, 14)
+
+
+def test_an_unreadable_level_gaps_the_instruments_book(binance: Frame, play: Play) -> None:
+    """The delta is lost, so the book is."""
+    unreadable = {"b": [["x", "1"]], "U": 111, "u": 112, "pu": 110}
+    played = play([binance("depth_answer"), binance("depth_usdm"), binance("depth_usdm", 1.0, unreadable)])
+    assert [book.gap for book in played.books] == [False, True]
+
+
+def test_a_book_is_lost_with_the_connection_of_its_deltas(binance: Frame, raw: Frame, play: Play) -> None:
+    """Not with the one its REST snapshot came by."""
+    frames = [binance("depth_usdm"), binance("depth_answer", conn_id="binance-usdm-rest")]
+    rest_lost = raw("binance-usdm", b"", 1.0, kind="disconnect", conn_id="binance-usdm-rest")
+    stream_lost = raw("binance-usdm", b"", 2.0, kind="disconnect", conn_id="binance-usdm-0")
+    assert [book.gap for book in play([*frames, rest_lost, stream_lost]).books] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("venue", "name", "stamp"), [("binance-usdm", "depth_usdm", 890), ("binance-spot", "depth_spot", 900)]
+)
+def test_a_books_venue_time_is_the_transactions_where_there_is_one(
+    *, binance: Frame, play: Play, venue: str, name: str, stamp: int
+) -> None:
+    """USDⓈ-M tells the matching engine's time, spot only the event's; the receive time is that of the delta."""
+    book = play([binance(name, venue=venue), binance("depth_answer", 0.5, venue=venue)]).books[0]
+    assert (book.exchange_ts, book.asof_ts) == (1_795_250_399_000_000 + stamp * 1000, 1_795_250_400_000_000)
+
+
 def test_removing_a_level_that_is_not_there_is_no_error() -> None:
     """The venue cut its depth off: it may name levels never seen."""
     book = Book("spot", 10)
@@ -222,6 +259,14 @@ def test_book_fields_are_the_top_levels_and_the_bands_over_full_depth() -> None:
     # Mid 1001: 10 bps = 1.001 reaches one level a side, 25 bps = 2.5 two, 50 bps = 5.005 five, 100 bps = 10.01 ten.
     assert row["band_bid_qty"] == [1.0, 2.0, 5.0, 10.0]
     assert row["band_ask_qty"] == [2.0, 4.0, 10.0, 20.0]
+
+
+def test_a_level_on_a_bands_edge_is_in_the_band() -> None:
+    """999 and 1001 are exactly 10 bps from a mid of 1000: compared as integers, no rounding decides."""
+    book = Book("spot", 10)
+    feed(book, snapshot(10, [("999.0", "1")], [("1001.0", "2")]), delta(11, 11, 0))
+    row = book_fields(book, end_ts=5_000_000, depth=50)
+    assert (row["band_bid_qty"][0], row["band_ask_qty"][0]) == (1.0, 2.0)
 
 
 def test_a_one_sided_book_has_neither_mid_nor_bands() -> None:

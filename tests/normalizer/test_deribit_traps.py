@@ -236,6 +236,20 @@ def test_index_is_the_newer_of_own_frame_and_index_channel(deribit: Frame, play:
     assert (later.index_price, later.index_age_ms) == (88_111.0, 500)
 
 
+def test_an_older_index_print_does_not_replace_a_newer_one(deribit: Frame, play: Play) -> None:
+    """By the venue's time of the print."""
+    old = deribit("index", 0.5, {"price": 80_000.0, "timestamp": 1795250399000})
+    assert play([deribit("option_ticker"), deribit("index", 0.2), old]).ticker(OPTION).index_price == 88_002.75
+
+
+def test_trades_and_tickers_race_for_the_last_price(deribit: Frame, play: Play) -> None:
+    """A ticker stamped before the last print does not set the price back, and that is no disorder."""
+    behind = {"timestamp": 1795250399700, "last_price": 0.0119}
+    frames = [deribit("instruments"), deribit("option_trade"), deribit("option_ticker", 0.1, behind)]
+    ticker = play(frames).ticker(OPTION)
+    assert (ticker.last_price, ticker.mark_price, ticker.quality) == (0.0128, 0.01283, ())
+
+
 def test_perpetual_funding_is_paid_rate_and_accruing_rate(deribit: Frame, play: Play) -> None:
     """funding_8h was paid over the last period, current_funding accrues now; continuous funding has no next time."""
     ticker = play([deribit("perpetual_ticker")]).ticker("BTC-PERPETUAL")
@@ -322,3 +336,14 @@ def test_one_bad_entry_does_not_take_the_list_with_it(deribit: Frame, play: Play
     assert [record.instrument for record in played.instruments] == ["BTC-PERPETUAL"]
     assert [reject.reason for reject in played.rejects] == ["bad_value"]
     assert "strike" in played.rejects[0].detail
+
+
+def test_a_frame_is_refused_once_for_the_first_of_its_faults(deribit: Frame, play: Play) -> None:
+    """Two impossible entries are one dead letter, which tells of the first."""
+    record = deribit("instruments")
+    broken = record.payload.replace(b'"strike":90000.0', b'"strike":-1').replace(
+        b'"contract_size":10', b'"contract_size":0'
+    )
+    rejects = play([replace(record, payload=broken)]).rejects
+    assert len(rejects) == 1
+    assert rejects[0].detail.startswith("strike")

@@ -17,7 +17,7 @@ Frame = Callable[..., RawMessage]
 fixtures_are_pure = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
 )
-STEPS = st.lists(st.tuples(st.integers(0, 19), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=60)
+STEPS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=60)
 """(which frame, seconds to advance, a figure that varies it)"""
 
 
@@ -50,6 +50,7 @@ def script(deribit: Frame, binance: Frame, raw: Frame, seconds_of: Any) -> Scrip
             lambda: raw("deribit", b"lost", at, kind="disconnect", underlying=""),
             lambda: raw("binance-usdm", b"hole", at, kind="gap", instrument="BTCUSDT"),
             lambda: raw("deribit", b"", at, kind="heartbeat", underlying=""),
+            lambda: raw("binance-usdm", b"}", at),
         ]
         return makers[choice]()
 
