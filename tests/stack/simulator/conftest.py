@@ -19,15 +19,20 @@ Json = dict[str, Any]
 START_MS = int(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp() * 1000)
 
 
-def small(**changes: Any) -> MarketSettings:
+def settings_of(**changes: Any) -> MarketSettings:
     """Settings of a quick market; ``changes`` replace fields."""
     fields: Json = {"seed": 7, "start_ms": START_MS, "underlyings": ("BTC",), "options": 60, "option_orders_s": 20.0}
     return MarketSettings(**(fields | changes))
 
 
 @pytest.fixture
+def small() -> Callable[..., MarketSettings]:
+    return settings_of
+
+
+@pytest.fixture
 def world() -> World:
-    return World(small())
+    return World(settings_of())
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ def client(exchange: Exchange) -> Callable[[str], Client]:
 
 
 @contextlib.asynccontextmanager
-async def served(exchange: Exchange, speed: float = 10.0) -> AsyncIterator[int]:
+async def _served(exchange: Exchange, speed: float = 10.0) -> AsyncIterator[int]:
     """Serve ``exchange`` on a free port, faster than real time."""
     server, stop = Server(exchange, speed), asyncio.Event()
     port = await server.listen(0)
@@ -92,6 +97,11 @@ async def served(exchange: Exchange, speed: float = 10.0) -> AsyncIterator[int]:
         await server.close()
 
 
+@pytest.fixture
+def served() -> Callable[..., contextlib.AbstractAsyncContextManager[int]]:
+    return _served
+
+
 class Everything:
     """A container that holds every channel."""
 
@@ -99,7 +109,17 @@ class Everything:
         return True
 
 
-def data(messages: list[Json], channel: str) -> Iterator[Any]:
+@pytest.fixture
+def everything() -> Everything:
+    return Everything()
+
+
+@pytest.fixture
+def data() -> Callable[[list[Json], str], list[Any]]:
+    return lambda messages, channel: list(payloads(messages, channel))
+
+
+def payloads(messages: list[Json], channel: str) -> Iterator[Any]:
     """Yield the payloads of Deribit notifications or Binance streams on ``channel``."""
     for message in messages:
         if message.get("params", {}).get("channel") == channel:

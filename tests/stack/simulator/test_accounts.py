@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.simulator.accounts import ACCOUNTS, DEALERS, Accounts, draw_shares
@@ -19,6 +19,7 @@ def books(open_interest: list[int], shares: list[float]) -> Accounts:
     return accounts
 
 
+@settings(deadline=None)
 @given(TRADES)
 def test_books_balance_after_any_trades(trades: list[tuple[int, int, int, int]]) -> None:
     accounts = books([1000, 1, 0], [0.5, -1.0, 0.0])

@@ -47,6 +47,7 @@ def test_an_expiry_is_gone_at_eight_o_clock() -> None:
     assert codes(2026, 1, 16, 8, 0)[0] == "17JAN26"
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_expiries_ascend_lie_ahead_and_fall_on_eight_utc(now: int) -> None:
     listed = [e.ts_ms for e in expiries(now)]
@@ -56,6 +57,7 @@ def test_expiries_ascend_lie_ahead_and_fall_on_eight_utc(now: int) -> None:
     assert 10 <= len(listed) <= 15
 
 
+@settings(deadline=None)
 @given(MOMENTS)
 def test_nothing_is_delisted_before_it_expires(now: int) -> None:
     later = now + DAY_MS // 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stack.simulator.black import Terms, coin_price, implied_vol, venue_greeks
@@ -48,11 +48,14 @@ def test_smile_refuses_parameters_that_admit_arbitrage() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(0.7, 1.4), st.floats(0.01, 1.0), st.floats(0.2, 1.5), st.booleans())
-def test_implied_vol_inverts_the_price(moneyness: float, years: float, vol: float, is_call: bool) -> None:
+def test_implied_vol_inverts_the_price_to_a_thousandth_of_a_tick(
+    moneyness: float, years: float, vol: float, is_call: bool
+) -> None:
     terms = Terms(np.full(1, 90_000.0), np.full(1, 90_000.0 * moneyness), np.full(1, years), np.full(1, is_call))
     price = coin_price(terms, np.full(1, vol))
+    assume(price[0] - coin_price(terms, np.full(1, 1e-3))[0] > 1e-9)
     found = implied_vol(terms, price, np.full(1, 0.5))
-    assert coin_price(terms, found) == pytest.approx(price, abs=1e-9)
+    assert coin_price(terms, found) == pytest.approx(price, abs=1e-7)
 
 
 def test_implied_vol_of_a_price_at_intrinsic_is_zero() -> None:
@@ -129,6 +132,7 @@ def test_ivs_are_percent_with_two_decimals_in_order(world: World) -> None:
     assert np.round(table[MARK_IV], 2) == pytest.approx(table[MARK_IV], abs=0)
 
 
+@settings(deadline=None)
 @given(st.floats(0.0001, 1.0))
 def test_rounding_to_ticks_never_crosses_the_price(price: float) -> None:
     down, up = to_tick(np.array([price]), up=False)[0], to_tick(np.array([price]), up=True)[0]

@@ -61,8 +61,8 @@ def coin_price(terms: Terms, vol: Floats) -> Floats:
 def venue_greeks(terms: Terms, vol: Floats) -> Greeks:
     """Return the greeks as the venue shows them.
 
-    Rounded to five decimals; theta is the decay of one day or of the remaining life if that is shorter, and no more than
-    the option's price; delta fades linearly to zero over the last 30 minutes while the others do not.
+    Rounded to five decimals; theta is the decay of one day, or of a shorter remaining life, and no more
+    than the option's price; delta fades linearly to zero over the last 30 minutes while the others do not.
     """
     forward, strike, years, is_call = terms
     root = np.sqrt(years)

@@ -60,9 +60,7 @@ def _envelope(exchange: Exchange, outcome: Json, number: object) -> Json:
     return head | outcome | {"usIn": now_us, "usOut": now_us, "usDiff": 0, "testnet": True}
 
 
-def _result(
-    exchange: Exchange, connection: Connection, method: str, params: Json, first: list[Frame]
-) -> Any:
+def _result(exchange: Exchange, connection: Connection, method: str, params: Json, first: list[Frame]) -> Any:
     match method:
         case "public/subscribe":
             return _subscribe(exchange, connection, _channels(params), first)

@@ -94,7 +94,7 @@ def parse(document: object) -> list[Fault]:
 def _parse_one(entry: object) -> Fault:
     if not isinstance(entry, dict):
         raise FaultError(f"a fault is {entry!r}, must be an object with a field fault")
-    types = {f.name: str(f.type) for f in fields(Fault)}
+    types = {f.name: getattr(f.type, "__name__", str(f.type)) for f in fields(Fault)}
     for name, value in entry.items():
         if name not in types:
             raise FaultError(f"{name} is unknown, fields are {', '.join(types)}")

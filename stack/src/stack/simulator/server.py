@@ -75,9 +75,10 @@ class Server:
         return app
 
     def _wake(self) -> None:
-        for name, connection in self._exchange.hub.connections.items():
+        for name, waker in self._wakers.items():
+            connection = self._exchange.hub.connections[name]
             if connection.outbox or connection.closing:
-                self._wakers[name].set()
+                waker.set()
 
     async def _deribit_socket(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, "deribit")
@@ -101,8 +102,8 @@ class Server:
             writer = asyncio.create_task(self._write(request, socket, connection))
             await self._read(socket, connection)
         finally:
-            exchange.hub.close(connection, exchange.now_ms)
             del self._wakers[connection.name]
+            exchange.hub.close(connection, exchange.now_ms)
             if writer:
                 writer.cancel()
         return socket
