@@ -9,7 +9,7 @@ import pytest
 from contracts.records import RawMessage
 from normalizer.limits import Limits
 from normalizer.seconds import Normalizer, StateVersionError
-from streamkit.core import CloseSecond, Input, Output, RawSecond
+from streamkit.core import CloseSecond, Input, Output, RawSecond, Reject
 
 Frame = Callable[..., RawMessage]
 Play = Callable[[list[RawMessage]], Any]
@@ -239,6 +239,17 @@ def test_frames_of_one_second_may_be_of_several_venues_and_do_not_mix(
     """The same underlying at two venues is two markets, each with its own count."""
     closes = play([deribit("option_ticker"), binance("trade"), binance("trade", change={"t": 9})]).closes
     assert [(close.venue, close.input_records) for close in closes] == [("binance-usdm", 2), ("deribit", 1)]
+
+
+def test_dead_letters_come_by_topic_name_not_by_arrival(raw: Frame) -> None:
+    """Whichever topic the unit names first."""
+    logs = {f"raw.{venue}": [_input(raw(venue, b"{"))] for venue in ("deribit", "binance-usdm")}
+    turned = [RawSecond(1_795_250_400, logs), RawSecond(1_795_250_400, dict(reversed(logs.items())))]
+    shown = [
+        [item.source.value.venue for item in Normalizer(Limits()).step(unit) if isinstance(item, Reject)]
+        for unit in turned
+    ]
+    assert shown == [["binance-usdm", "deribit"]] * 2
 
 
 def test_a_torn_frame_on_a_channel_that_is_no_book_gaps_nothing(deribit: Frame, play: Play) -> None:
