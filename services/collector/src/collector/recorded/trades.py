@@ -16,6 +16,7 @@ from collector.recorded.rows import MAX_SORTED_ROWS, RecordingError, Row, read_l
 MAX_LITERAL_BYTES = 10_000
 
 _REQUIRED = ("trade_seq", "trade_id", "timestamp", "price", "instrument_name", "direction", "amount")
+_WHOLE = ("trade_seq", "timestamp")
 _FIGURES = ("trade_seq", "tick_direction", "price", "mark_price", "iv", "index_price", "contracts", "amount")
 _TEXTS = ("instrument_name", "direction", "combo_id", "liquidation")
 # pandas wrote these whole numbers as floats ("141952.0"); the venue sends them as strings.
@@ -60,12 +61,13 @@ def _literal(path: Path, row: int, line: bytes) -> dict[str, Any]:
         raise RecordingError(path, f"not a Python literal ({error})", "fetch the file again", row=row) from error
     if not isinstance(trade, dict):
         raise RecordingError(path, "not a dict", "fetch the file again", row=row)
-    for column in _REQUIRED:
-        if column not in trade:
-            raise RecordingError(path, "is missing", "fetch the file again", row=row, column=column)
-    for column in ("timestamp", "trade_seq"):
-        if type(trade[column]) is not int:
-            raise RecordingError(
-                path, f"{trade[column]!r} is not a whole number", "fetch the file again", row=row, column=column
-            )
+    _check_columns(path, row, trade)
     return trade
+
+
+def _check_columns(path: Path, row: int, trade: dict[str, Any]) -> None:
+    for column in _REQUIRED:
+        value = trade.get(column)
+        problem = "is missing" if value is None else f"{value!r} is not a whole number"
+        if value is None or (column in _WHOLE and type(value) is not int):
+            raise RecordingError(path, problem, "fetch the file again", row=row, column=column)
