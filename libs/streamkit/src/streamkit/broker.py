@@ -137,7 +137,7 @@ class Consumer(Protocol):
         """Return how many offsets lie between ``positions`` and the log ends last seen, without asking the broker.
 
         0 exactly when everything was delivered; otherwise an upper bound of the records to come, those of open
-        transactions included.
+        transactions included. Partitions of which the end is not known yet are left out.
         """
         ...
 

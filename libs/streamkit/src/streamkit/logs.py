@@ -42,7 +42,8 @@ def logger(service: str, log_format: Literal["json", "console"]) -> Log:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(service).setLevel(logging.INFO)  # libraries tell of every request at this level
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -7,12 +7,13 @@ start takes.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 from contracts.topics import physical
 from contracts.wire import Codecs, RegistryUnavailable
-from streamkit.broker import Broker, BrokerError, Slice, TopicPartition
+from streamkit.broker import Broker, BrokerError, Producer, Reader, Slice, TopicPartition
 from streamkit.health import HEARTBEAT_INTERVAL_S
 from streamkit.pipeline import Pipeline
 from streamkit.recovery import find_start
@@ -23,6 +24,7 @@ from streamkit.watchdog import Watchdog
 
 POLL_TIMEOUT_S = 0.005
 INIT_TIMEOUT_S = 60.0  # resolving a predecessor waits for the broker's own time-outs
+PARALLEL_INITS = 8
 SLICE_S = 0.02  # of computing per task before the others get their turn
 ADVANCE_MAX_RECORDS = 1_000  # for the same reason
 REGISTRY_RETRY_S = 1.0
@@ -98,8 +100,7 @@ class RunLoop:
         if partitions is None:
             self._consumer.subscribe([self._places[topic] for topic in self._pipeline.reads], self)
             return
-        for partition in partitions:
-            self._start_task(partition)
+        self._start_tasks(partitions)
         self._consumer.assign(self._fed(partitions))
 
     def turn(self) -> None:
@@ -129,8 +130,7 @@ class RunLoop:
         self._rebalances += 1
         self._assigned.update(partitions)
         complete = [n for n in sorted({p.partition for p in partitions}) if self._is_complete(n)]
-        for partition in complete:
-            self._start_task(partition)
+        self._start_tasks(complete)
         return self._fed(complete)
 
     def on_revoke(self, partitions: Sequence[TopicPartition]) -> None:
@@ -166,38 +166,34 @@ class RunLoop:
             for topic, offset in self._writers[partition].task.fed.items()
         }
 
-    def _start_task(self, partition: int) -> None:
+    def _start_tasks(self, partitions: Sequence[int]) -> None:
+        """Take over ``partitions``: fence and resolve the predecessors, all at once, then restore one by one."""
         began = self._clock()
-        producer = self._broker.producer(self._transactional_id(partition))
-        with self._watchdog.guard("init_transactions", INIT_TIMEOUT_S * 2):
-            producer.init(INIT_TIMEOUT_S)
-        # Only now is the predecessor's transaction resolved and what is read below final.
+        producers = [self._broker.producer(self._transactional_id(partition)) for partition in partitions]
+        with self._watchdog.guard("init_transactions", INIT_TIMEOUT_S * 2), ThreadPoolExecutor(PARALLEL_INITS) as pool:
+            # Each waits up to a second for the broker to end what a dead predecessor left open.
+            list(pool.map(lambda producer: producer.init(INIT_TIMEOUT_S), producers))
         reader = self._broker.reader()
-        start = find_start(
-            pipeline=self._pipeline,
-            partition=partition,
-            physical=self._places.__getitem__,
-            consumer=self._consumer,
-            reader=reader,
-        )
+        for partition, producer in zip(partitions, producers, strict=True):
+            self._start_task(partition, producer, reader)
+            self._telemetry.task_started(self._writers[partition].task, self._clock() - began)
         reader.close()
-        task = Task(
-            pipeline=self._pipeline,
-            partition=partition,
-            codecs=self._codecs,
-            start=start,
-            place=self._places.__getitem__,
+
+    def _start_task(self, partition: int, producer: Producer, reader: Reader) -> None:
+        # The predecessor's transaction is resolved by now, so what is read here is final.
+        place = self._places.__getitem__
+        start = find_start(
+            pipeline=self._pipeline, partition=partition, physical=place, consumer=self._consumer, reader=reader
         )
-        now = self._clock()
+        task = Task(pipeline=self._pipeline, partition=partition, codecs=self._codecs, start=start, place=place)
         self._writers[partition] = TaskWriter(
             task=task,
             producer=producer,
-            place=self._places.__getitem__,
+            place=place,
             checkpoints=self._config.checkpoints,
             outside=self._outside,
-            restored_at=now if start.snapshot else None,
+            restored_at=self._clock() if start.snapshot else None,
         )
-        self._telemetry.task_started(task, now - began)
 
     def _transactional_id(self, partition: int) -> str:
         pipeline = self._pipeline
@@ -291,12 +287,13 @@ class RunLoop:
         if now < self._next_beat:
             return
         self._next_beat = now + HEARTBEAT_INTERVAL_S
-        writers = self._writers
+        writers, fed = self._writers, self._fed(list(self._writers))
         self._telemetry.beat(
             Beat(
                 state=self._state(),
                 tasks=[writer.task for writer in writers.values()],
-                unread=self._consumer.behind(self._fed(list(writers))),
+                unread=self._consumer.behind(fed),
+                inputs=len(fed),
                 unfinished=sum(writer.since_commit + self._computable(n) for n, writer in writers.items()),
             )
         )

@@ -17,14 +17,23 @@ from streamkit.task import Counters, Task
 class Beat:
     """The loop's state once a second.
 
-    ``unread`` are offsets not read yet; ``unfinished`` records read, but not yet computed or committed. Records that
+    ``unread`` are offsets not read yet, by input, where the log's end is known; ``inputs`` is how many inputs there
+    are; ``unfinished`` records read, but not yet computed or committed. Records that
     wait for a later one to make their second whole are in neither: the service has done what it can.
     """
 
     state: Literal["running", "replaying", "waiting"]
     tasks: Sequence[Task]
     unread: Mapping[TopicPartition, int]
+    inputs: int
     unfinished: int
+
+    @property
+    def lag(self) -> int | None:
+        """Records still to be read, computed or committed; None before every log's end is known."""
+        if not self.inputs or len(self.unread) < self.inputs:
+            return None
+        return sum(self.unread.values()) + self.unfinished
 
 
 class Telemetry:
@@ -93,7 +102,7 @@ class Telemetry:
                     "state": beat.state,
                     "time": time.time(),
                     "assigned": sorted(task.partition for task in beat.tasks),
-                    "lag": sum(beat.unread.values()) + beat.unfinished,
+                    "lag": beat.lag,
                     "lag_by_topic": {f"{place.topic}/{place.partition}": n for place, n in beat.unread.items()},
                     "last_commit": self._last_commit,
                 },
