@@ -137,10 +137,13 @@ class Scene:
             digests |= {(topic, n): output_digest(outputs.get(topic, [])) for topic in self._outputs()}
         return digests
 
+    def count(self, topic: str) -> int:
+        """Return how many records of an output are visible."""
+        return sum(len(self._read(topic, n)) for n in range(PARTITIONS))
+
     def aborted(self) -> int:
         """Return how many output records were written in transactions that died."""
-        visible = sum(len(self._read(topic, n)) for topic in self._outputs() for n in range(PARTITIONS))
-        return self._count_uncommitted() - visible
+        return self._count_uncommitted() - sum(self.count(topic) for topic in self._outputs())
 
     def _outputs(self) -> list[str]:
         pipeline = self.pipeline
