@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stack.simulator.exchange import Exchange
-from stack.simulator.faults import KINDS, FaultError, parse, read_schedule
+from stack.simulator.faults import FaultError, parse, read_schedule
 from stack.simulator.hub import Closing
 from stack.simulator.world import MarketSettings, World
 
@@ -212,8 +212,9 @@ def test_crossing_an_unknown_book_is_refused(exchange: Exchange) -> None:
         inject(exchange, fault="crossed_book", instrument="XRP")
 
 
-def test_every_kind_of_fault_is_described() -> None:
-    assert all(KINDS.values())
+def test_a_fault_sent_now_cannot_name_a_second(exchange: Exchange) -> None:
+    with pytest.raises(FaultError, match=r"at is 5\.0, must be absent"):
+        inject(exchange, fault="drop", at=5.0)
 
 
 def test_ledger_counts_what_was_really_sent(exchange: Exchange, client: Open) -> None:

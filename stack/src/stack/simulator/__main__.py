@@ -21,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         exchange = Exchange(World(settings.market), settings.faults)
         exchange.check_schedule()
+    except ValueError as error:
+        return _refuse(str(error))
+    try:
         asyncio.run(_run(settings, exchange))
-    except (ValueError, OSError) as error:
-        print(f"stack.simulator: {_remedy(settings, error)}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        return _refuse(f"--port is {settings.port}, which is taken ({error.strerror}); choose another or 0")
     if settings.truth_file:
         truth = {"inventory": truth_inventory(exchange), "ledger": exchange.hub.ledger()}
         _write_whole(settings.truth_file, orjson.dumps(truth))
@@ -46,10 +48,9 @@ async def _run(settings: Settings, exchange: Exchange) -> None:
         await server.close()
 
 
-def _remedy(settings: Settings, error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is None:
-        return f"--port is {settings.port}, which is taken ({error.strerror}); choose another or 0"
-    return str(error)
+def _refuse(message: str) -> int:
+    print(f"stack.simulator: {message}", file=sys.stderr)
+    return 2
 
 
 def _write_whole(file: Path, content: bytes) -> None:

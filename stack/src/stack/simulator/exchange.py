@@ -45,6 +45,8 @@ class Exchange:
         """Start faults now and return their numbers. Raises :class:`FaultError`."""
         faults = list(faults)
         for spec in faults:
+            if spec.at:
+                raise FaultError(f"at is {spec.at}, must be absent: a fault sent now starts now")
             if spec.instrument is not None:
                 self._ladder(spec)
         return [self._start(spec) for spec in faults]

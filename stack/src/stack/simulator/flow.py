@@ -41,6 +41,7 @@ _CLOSING = 0.45
 _UNWINDING = 0.7
 _TWO_LEGS = 0.5
 _SPLIT = 0.35
+_SAME_SIDE = 0.25
 _MAKER_LIQUIDATED = 0.15
 
 
@@ -61,6 +62,18 @@ class OptionPrint:
     leg: int
     legs: int
     effect: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What all prints of an order share."""
+
+    number: int
+    kind: OrderClass
+    taker: int
+    maker: int
+    liquidation: str | None
+    legs: int
 
 
 class OptionFlow:
@@ -91,44 +104,48 @@ class OptionFlow:
     def _order(self, now_ms: int) -> list[OptionPrint]:
         rng = self._rng
         kind = CLASSES[int(rng.choice(len(CLASSES), p=[c.share for c in CLASSES]))]
-        first = self._draw_row()
-        rows = [first]
+        rows = [self._draw_row()]
         if kind is COMBO or (kind in (BLOCK, RFQ) and rng.random() < _TWO_LEGS):
-            rows.append(self._partner(first))
-        taker = self._party(kind.taker)
-        maker = self._maker(kind, taker)
-        liquidation = None
-        if kind is LIQUIDATION:
-            liquidation = "M" if rng.random() < _MAKER_LIQUIDATED else "T"
-        buy = self._direction(first, taker)
+            rows.append(self._partner(rows[0]))
+        order = self._draw_order(kind, len(rows))
+        buy = self._direction(rows[0], order.taker)
         lots = int(np.clip(round(kind.lots * np.exp(kind.spread * rng.standard_normal())), 1, MAX_LOTS))
         pieces = self._pieces(lots) if kind is SCREEN else [lots]
-        self._orders += 1
         prints = []
         for leg, row in enumerate(rows):
-            leg_buy = buy if leg == 0 or rng.random() < 0.25 else not buy
-            for piece in pieces:
-                party = self._maker(kind, taker) if kind is SCREEN else maker
-                buyer, seller = (taker, party) if leg_buy else (party, taker)
-                price = self._price(row, kind, buy=leg_buy)
-                prints.append(
-                    OptionPrint(
-                        row=row,
-                        instrument=self._board.contracts[row].name,
-                        buy=leg_buy,
-                        lots=piece,
-                        price=price,
-                        iv=self._iv(row, price, now_ms),
-                        mark_price=float(self._board.table[MARK, row]),
-                        order_class=kind.name,
-                        liquidation=liquidation,
-                        order=self._orders,
-                        leg=leg,
-                        legs=len(rows),
-                        effect=self._accounts.trade(row, buyer, seller, piece),
-                    )
-                )
+            leg_buy = buy if leg == 0 or rng.random() < _SAME_SIDE else not buy
+            prints += [self._fill(order, row, leg, buy=leg_buy, lots=piece, now_ms=now_ms) for piece in pieces]
         return prints
+
+    def _draw_order(self, kind: OrderClass, legs: int) -> _Order:
+        self._orders += 1
+        if kind is LIQUIDATION and self._rng.random() < _MAKER_LIQUIDATED:
+            taker, maker = self._party(kind.maker), self._party(0.0)
+            return _Order(self._orders, kind, taker, _other_than(taker, maker), "M", legs)
+        taker = self._party(kind.taker)
+        liquidation = "T" if kind is LIQUIDATION else None
+        return _Order(self._orders, kind, taker, self._maker(kind, taker), liquidation, legs)
+
+    def _fill(self, order: _Order, row: int, leg: int, *, buy: bool, lots: int, now_ms: int) -> OptionPrint:
+        """Trade one piece; every piece of a screen order may meet another maker."""
+        maker = self._maker(order.kind, order.taker) if order.kind is SCREEN else order.maker
+        buyer, seller = (order.taker, maker) if buy else (maker, order.taker)
+        price = self._price(row, order.kind, buy=buy)
+        return OptionPrint(
+            row=row,
+            instrument=self._board.contracts[row].name,
+            buy=buy,
+            lots=lots,
+            price=price,
+            iv=self._iv(row, price, now_ms),
+            mark_price=float(self._board.table[MARK, row]),
+            order_class=order.kind.name,
+            liquidation=order.liquidation,
+            order=order.number,
+            leg=leg,
+            legs=order.legs,
+            effect=self._accounts.trade(row, buyer, seller, lots),
+        )
 
     def _draw_row(self) -> int:
         return int(np.searchsorted(self._popularity, self._rng.random() * self._popularity[-1], side="right"))
@@ -146,11 +163,7 @@ class OptionFlow:
         return DEALERS + int(self._rng.integers(CUSTOMERS))
 
     def _maker(self, kind: OrderClass, taker: int) -> int:
-        maker = self._party(kind.maker)
-        if maker != taker:
-            return maker
-        first, count = (0, DEALERS) if maker < DEALERS else (DEALERS, CUSTOMERS)
-        return first + (maker - first + 1) % count
+        return _other_than(taker, self._party(kind.maker))
 
     def _direction(self, row: int, taker: int) -> bool:
         held = int(self._accounts.positions[row, taker])
@@ -180,6 +193,14 @@ class OptionFlow:
         terms = Terms(board.table[UNDERLYING, [row]], board.strike[[row]], np.array([years]), board.is_call[[row]])
         vol = implied_vol(terms, np.array([price]), board.table[MARK_IV, [row]] / 100)
         return round(100 * float(vol[0]), 2)
+
+
+def _other_than(taker: int, maker: int) -> int:
+    """Return ``maker``, or the next account of its kind when it is the taker itself."""
+    if maker != taker:
+        return maker
+    first, count = (0, DEALERS) if maker < DEALERS else (DEALERS, CUSTOMERS)
+    return first + (maker - first + 1) % count
 
 
 def popularity(board: OptionBoard, spot: float, now_ms: int, rng: np.random.Generator) -> Floats:
