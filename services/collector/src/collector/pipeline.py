@@ -15,7 +15,7 @@ from pathlib import Path
 from collector.file_source import run_file_source
 from collector.live_log import LiveLog
 from collector.live_source import run_live_source
-from collector.raw_log import RawLog
+from collector.raw_log import RawLog, partitions_of
 from collector.raw_writer import KafkaRawWriter, last_received, require_clock_ahead
 from collector.receive_clock import ReceiveClock
 from collector.recorded.catalog import find_recordings
@@ -41,7 +41,7 @@ def run(settings: Settings, stopped: Callable[[], bool]) -> int:
 
 def _play_file(settings: Settings, stopped: Callable[[], bool], reporter: Reporter) -> int:
     recordings = find_recordings(settings.path or Path(), settings.selection)
-    floors = last_received(settings.bootstrap_servers, settings.venues)
+    floors = last_received(settings.bootstrap_servers, partitions_of(settings.venues))
     writer = _writer(settings)
     counts = run_file_source(
         recordings,
@@ -59,7 +59,7 @@ def _play_file(settings: Settings, stopped: Callable[[], bool], reporter: Report
 
 def _play_live(settings: Settings, stopped: Callable[[], bool], reporter: Reporter) -> int:
     clock = ReceiveClock()
-    floors = last_received(settings.bootstrap_servers, settings.venues)
+    floors = last_received(settings.bootstrap_servers, partitions_of(settings.venues))
     require_clock_ahead(clock(), floors)
     writer = _writer(settings)
     log = LiveLog(RawLog(settings.venues, floors), writer, clock)
@@ -78,5 +78,4 @@ def _play_live(settings: Settings, stopped: Callable[[], bool], reporter: Report
 
 
 def _writer(settings: Settings) -> KafkaRawWriter:
-    codecs = Codecs.connect(settings.registry_url)
-    return KafkaRawWriter(settings.bootstrap_servers, codecs, max_frame_bytes=settings.max_frame_bytes)
+    return KafkaRawWriter(settings.bootstrap_servers, Codecs.connect(settings.registry_url))

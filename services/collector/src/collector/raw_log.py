@@ -9,9 +9,11 @@ from typing import NamedTuple
 from collector.observation import Observation
 from contracts.partitioning import partition_for
 from contracts.records import RawMessage
-from contracts.topics import TOPICS
+from contracts.topics import MAX_RECORD_BYTES, TOPICS
 
 SECOND_US = 1_000_000
+# Room for the record's other fields, its key and the batch around it.
+LARGEST_FRAME_BYTES = MAX_RECORD_BYTES - 64 * 1024
 
 
 class Entry(NamedTuple):
@@ -27,6 +29,11 @@ def topic_of(venue: str) -> str:
     return TOPICS[f"raw.{venue}"].name
 
 
+def partitions_of(venues: Iterable[str]) -> dict[str, int]:
+    """Return the raw topics of ``venues`` with their numbers of partitions."""
+    return {topic_of(venue): TOPICS[topic_of(venue)].partitions for venue in venues}
+
+
 class RawLog:
     """Turns observations into log entries.
 
@@ -38,8 +45,8 @@ class RawLog:
         self._venues = {topic_of(venue): venue for venue in venues}
         self._latest = {
             (topic, partition): (floors or {}).get((topic, partition), 0)
-            for topic in self._venues
-            for partition in range(TOPICS[topic].partitions)
+            for topic, count in partitions_of(self._venues.values()).items()
+            for partition in range(count)
         }
         self._sequence: dict[str, int] = {}
 

@@ -1,29 +1,32 @@
 """Writing log entries to Kafka: idempotent, acknowledged by all, bounded, and never dropping anything."""
 
-from collections.abc import Iterable, Mapping
+import logging
+import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin import OffsetSpec as _OffsetSpec  # type: ignore[attr-defined]  # public, not in its stubs' __all__
 
-from collector.raw_log import Entry, topic_of
-from contracts.topics import TOPICS
+from collector.raw_log import Entry
+from contracts.topics import MAX_RECORD_BYTES
 from contracts.wire import Codecs
 
 QUEUED_RECORDS = 100_000
 QUEUED_KILOBYTES = 128 * 1024
-# What Avro and the record's own fields add to a frame of the largest size.
-RECORD_OVERHEAD_BYTES = 64 * 1024
 CLOCK_TOLERANCE_US = 60_000_000
 _POLL_EVERY = 1000
 _EMPTY = -1
+_RETRY_S = 0.2
+_PASSING = frozenset({"LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+_CLIENT_LOG = logging.getLogger("librdkafka")
 _NO_TOPIC = "run the provisioning job (./run up)"
 _NO_BROKER = "check GAMMAFLOW_BOOTSTRAP_SERVERS and that the broker runs"
 _REMEDIES = {
     "UNKNOWN_TOPIC_OR_PART": _NO_TOPIC,
     "_UNKNOWN_TOPIC": _NO_TOPIC,
-    "MSG_SIZE_TOO_LARGE": "raise the topic's max.message.bytes above the collector's MAX_FRAME_BYTES",
+    "MSG_SIZE_TOO_LARGE": "run the provisioning job, which sets the topic's max.message.bytes",
     "_TIMED_OUT": _NO_BROKER,
     "_TRANSPORT": _NO_BROKER,
 }
@@ -59,11 +62,11 @@ class RawWriter(Protocol):
 class KafkaRawWriter:
     """A RawWriter over one idempotent producer; records wait for a broker that is away as long as it takes."""
 
-    def __init__(self, bootstrap_servers: str, codecs: Codecs, *, max_frame_bytes: int) -> None:
+    def __init__(self, bootstrap_servers: str, codecs: Codecs) -> None:
         self._codecs = codecs
         self._failure: str | None = None
         self._until_poll = _POLL_EVERY
-        self._producer = Producer(_producer_config(bootstrap_servers, max_frame_bytes))
+        self._producer = Producer(_producer_config(bootstrap_servers))
 
     def offer(self, entry: Entry) -> bool:
         """See :class:`RawWriter`."""
@@ -113,25 +116,37 @@ class KafkaRawWriter:
 
 
 def last_received(
-    bootstrap_servers: str, venues: Iterable[str], *, timeout_s: float = 10.0
+    bootstrap_servers: str, topics: Mapping[str, int], *, timeout_s: float = 10.0
 ) -> dict[tuple[str, int], int]:
-    """Return the last receive time (µs, rounded up to a millisecond's end) in each raw partition that has records.
+    """Return the last receive time (µs, rounded up to a millisecond's end) in each partition that has records.
 
-    Raises PublishError if the broker cannot be asked or a topic does not exist.
+    ``topics`` gives the number of partitions of each topic to look into. Raises PublishError if the broker cannot be
+    asked or a topic does not exist.
     """
-    topics = [TOPICS[topic_of(venue)] for venue in venues]
-    places = [TopicPartition(topic.name, partition) for topic in topics for partition in range(topic.partitions)]
+    config: dict[str, Any] = {"bootstrap.servers": bootstrap_servers, "logger": _CLIENT_LOG}
+    admin = AdminClient(config)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return _ask_last(admin, topics, timeout_s)
+        except TimeoutError as error:
+            raise PublishError(f"{bootstrap_servers} does not answer within {timeout_s:g} s; {_NO_BROKER}") from error
+        except KafkaException as error:
+            # A topic just made has no leader for a moment.
+            if time.monotonic() > deadline or (not error.args[0].retriable() and error.args[0].name() not in _PASSING):
+                raise PublishError(_explain(bootstrap_servers, error.args[0])) from error
+            time.sleep(_RETRY_S)
+
+
+def _ask_last(admin: AdminClient, topics: Mapping[str, int], timeout_s: float) -> dict[tuple[str, int], int]:
+    existing = admin.list_topics(timeout=timeout_s).topics
+    if missing := sorted(topics.keys() - existing.keys()):
+        raise PublishError(f"topics {', '.join(missing)} do not exist; {_NO_TOPIC}")
+    places = [TopicPartition(topic, partition) for topic, count in topics.items() for partition in range(count)]
     latest_record = _OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # the client's stubs lack it
-    asked = dict.fromkeys(places, latest_record)
-    try:
-        admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        answers = admin.list_offsets(asked, request_timeout=timeout_s)
-        # Without a broker the client itself never gives up: its request_timeout starts with a connection.
-        latest = {place: answer.result(timeout=timeout_s) for place, answer in answers.items()}
-    except TimeoutError as error:
-        raise PublishError(f"{bootstrap_servers} does not answer within {timeout_s:g} s; {_NO_BROKER}") from error
-    except KafkaException as error:
-        raise PublishError(_explain(", ".join(topic.name for topic in topics), error.args[0])) from error
+    answers = admin.list_offsets(dict.fromkeys(places, latest_record), request_timeout=timeout_s)
+    # Without a broker the client itself never gives up: its request_timeout starts with a connection.
+    latest = {place: answer.result(timeout=timeout_s) for place, answer in answers.items()}
     return {
         (place.topic, place.partition): found.timestamp * 1000 + 999
         for place, found in latest.items()
@@ -149,20 +164,22 @@ def require_clock_ahead(now: int, floors: Mapping[tuple[str, int], int]) -> None
             )
 
 
-def _producer_config(bootstrap_servers: str, max_frame_bytes: int) -> dict[str, Any]:
+def _producer_config(bootstrap_servers: str) -> dict[str, Any]:
     return {
         "bootstrap.servers": bootstrap_servers,
         "client.id": "gammaflow-collector",
+        "logger": _CLIENT_LOG,
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": "lz4",
         "linger.ms": 5,
         "batch.size": 1_000_000,
-        "message.max.bytes": max_frame_bytes + RECORD_OVERHEAD_BYTES,
+        "message.max.bytes": MAX_RECORD_BYTES,
         "queue.buffering.max.messages": QUEUED_RECORDS,
         "queue.buffering.max.kbytes": QUEUED_KILOBYTES,
         "delivery.timeout.ms": 0,  # never give a record up: a full queue stops the reading instead
         "delivery.report.only.error": True,
+        "topic.metadata.propagation.max.ms": 5_000,  # topics are made by the job before: a missing one is an error
     }
 
 

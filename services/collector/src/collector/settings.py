@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from collector.raw_log import LARGEST_FRAME_BYTES
 from collector.recorded.catalog import RecordingKind, Selection
 
 Venue = Literal["deribit", "binance-usdm", "binance-spot"]
@@ -73,7 +74,10 @@ class Settings(BaseSettings):
     binance_spot_rest_url: str = Field(default="https://api.binance.com", description="Binance spot REST base")
 
     max_frame_bytes: int = Field(
-        default=8 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="a larger frame costs the connection, bytes"
+        default=LARGEST_FRAME_BYTES,
+        ge=1024,
+        le=LARGEST_FRAME_BYTES,
+        description="a larger frame costs the connection, bytes",
     )
     stale_after_s: float = Field(default=20.0, gt=0.0, description="reconnect after so long without any frame, s")
     silent_after_s: float = Field(default=60.0, gt=0.0, description="renew a channel silent for so long, s")
