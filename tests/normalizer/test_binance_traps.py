@@ -182,7 +182,8 @@ def test_malformed_json_is_a_dead_letter_and_gaps_the_book_of_its_channel(binanc
 def test_a_symbol_must_begin_with_its_underlying() -> None:
     """The raw record decides the base asset; a symbol that is not its own is refused."""
     assert venue_file.read_symbol("usdm", "1000PEPEUSDT", "1000PEPE").kind == "perpetual"
-    with pytest.raises(BadMessage, match="bad_symbol"):
-        venue_file.read_symbol("usdm", "BTCUSDT", "")
+    for market, symbol, underlying in (("usdm", "BTCUSDT", ""), ("spot", "BTC", "BTC"), ("spot", "BTC<b>", "BTC")):
+        with pytest.raises(BadMessage, match="bad_symbol"):
+            venue_file.read_symbol(market, symbol, underlying)
     with pytest.raises(BadMessage, match="no such day"):
         venue_file.read_symbol("usdm", "BTCUSDT_260231", "BTC")

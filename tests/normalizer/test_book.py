@@ -226,8 +226,8 @@ def test_numbers_of_deribit_become_the_integers_of_their_text(deribit: Frame, pl
     levels = {"bids": [["new", 0.0795, 4.0], ["new", 0.00001, 0.1]], "asks": [["new", 0.1, 12]]}
     book = play([deribit("book_snapshot", change=levels)]).books[0]
     assert (book.price_scale, book.qty_scale) == (5, 1)
-    assert (book.bid_price_ints, book.bid_qty_ints) == ([7950, 1], [40, 1])
-    assert (book.ask_price_ints, book.best_ask, book.spread) == ([10_000], 0.1, 0.0205)
+    assert (book.bid_price_ints, book.bid_qty_ints) == ((7950, 1), (40, 1))
+    assert (book.ask_price_ints, book.best_ask, book.spread) == ((10_000,), 0.1, 0.0205)
 
 
 def test_deribit_book_follows_its_change_ids(deribit: Frame, play: Play) -> None:
@@ -257,8 +257,8 @@ def test_book_fields_are_the_top_levels_and_the_bands_over_full_depth() -> None:
     assert (len(row["bid_price_ints"]), row["n_bids"], row["n_asks"]) == (50, 60, 60)
     assert (row["best_bid"], row["best_ask"], row["spread"]) == (1000.0, 1002.0, 2.0)
     # Mid 1001: 10 bps = 1.001 reaches one level a side, 25 bps = 2.5 two, 50 bps = 5.005 five, 100 bps = 10.01 ten.
-    assert row["band_bid_qty"] == [1.0, 2.0, 5.0, 10.0]
-    assert row["band_ask_qty"] == [2.0, 4.0, 10.0, 20.0]
+    assert row["band_bid_qty"] == (1.0, 2.0, 5.0, 10.0)
+    assert row["band_ask_qty"] == (2.0, 4.0, 10.0, 20.0)
 
 
 def test_a_level_on_a_bands_edge_is_in_the_band() -> None:
@@ -275,7 +275,7 @@ def test_a_one_sided_book_has_neither_mid_nor_bands() -> None:
     feed(book, snapshot(10, [("10.0", "1")], []), delta(11, 11, 0))
     row = book_fields(book, end_ts=1_000_000, depth=50)
     assert (row["best_bid"], row["best_ask"], row["spread"]) == (10.0, None, None)
-    assert (row["band_bps"], row["band_bid_qty"], row["band_ask_qty"]) == ([], [], [])
+    assert (row["band_bps"], row["band_bid_qty"], row["band_ask_qty"]) == ((), (), ())
 
 
 @given(st.randoms(use_true_random=False))

@@ -181,7 +181,9 @@ def test_combo_symbols_are_known_as_combos(symbol: str) -> None:
     assert read_symbol(symbol) is None
 
 
-@pytest.mark.parametrize("symbol", ["BTC", "BTC-04DEC26-90000-C", "BTC-31NOV26-90000-C", "BTC-4DEC26-90000-X", ""])
+@pytest.mark.parametrize(
+    "symbol", ["BTC", "BTC-04DEC26-90000-C", "BTC-31NOV26-90000-C", "BTC-4DEC26-90000-X", "", "B" * 99]
+)
 def test_impossible_symbols_are_refused_by_name(symbol: str) -> None:
     """A leading zero, a 31st of November or an unknown right is an error that shows the symbol."""
     with pytest.raises(BadMessage, match="instrument_name") as refused:
@@ -311,7 +313,10 @@ def test_unknown_channel_is_a_dead_letter(deribit: Frame, raw: Frame, play: Play
         ({"price": "x"}, "bad_value", "price"),
         ({"amount": -1}, "bad_value", "amount"),
         ({"trade_id": None}, "missing_field", "trade_id"),
+        ({"amount": "1_0"}, "bad_value", "amount"),
         ({"timestamp": 1.5}, "bad_value", "timestamp"),
+        ({"trade_seq": 2**63}, "bad_value", "trade_seq"),
+        ({"block_trade_leg_count": 2**31}, "bad_value", "block_trade_leg_count"),
         ({"liquidation": "Q"}, "bad_value", "liquidation"),
         ({"instrument_name": "BTC"}, "bad_symbol", "instrument_name"),
         ({"instrument_name": "ETH-PERPETUAL"}, "wrong_underlying", "ETH-PERPETUAL"),

@@ -43,7 +43,8 @@ from normalizer.json_fields import Json
 
 Market = Literal["usdm", "spot"]
 
-_USDM_SYMBOL: Final = re.compile(r"([A-Z]+)(?:_(\d\d)(\d\d)(\d\d))?")
+_USDM_QUOTE: Final = re.compile(r"[A-Z]{1,20}(?:_(\d\d)(\d\d)(\d\d))?", re.ASCII)
+_SPOT_QUOTE: Final = re.compile(r"[A-Z0-9]{1,20}")
 _USD_QUOTES: Final = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "USDP", "DAI"})
 _SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 _PERPETUALS: Final = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
@@ -52,16 +53,14 @@ _PERPETUALS: Final = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
 @lru_cache(maxsize=65_536)
 def read_symbol(market: Market, symbol: str, underlying: str) -> InstrumentSpec:
     """Read a symbol whose base asset is known (the raw record names it). BadMessage ``bad_symbol`` if they disagree."""
-    quote = symbol.removeprefix(underlying)
-    if not underlying or quote == symbol or not quote:
-        raise BadMessage("bad_symbol", f"s: {symbol!r} is no symbol of {underlying!r}")
+    quote = symbol.removeprefix(underlying) if underlying else symbol
+    match = (_USDM_QUOTE if market == "usdm" else _SPOT_QUOTE).fullmatch(quote)
+    if quote == symbol or match is None:
+        raise BadMessage("bad_symbol", f"s: {symbol[:80]!r} is no {market} symbol of {underlying!r}")
     kind: Kind = "spot"
     expiry_ts = None
     if market == "usdm":
-        match = _USDM_SYMBOL.fullmatch(quote)
-        if match is None:
-            raise BadMessage("bad_symbol", f"s: {symbol!r} is no USDⓈ-M symbol of {underlying!r}")
-        kind, expiry_ts = ("future", _expiry(match)) if match[2] else ("perpetual", None)
+        kind, expiry_ts = ("future", _expiry(match)) if match[1] else ("perpetual", None)
     return InstrumentSpec(
         instrument=symbol,
         underlying=underlying,
@@ -74,7 +73,7 @@ def read_symbol(market: Market, symbol: str, underlying: str) -> InstrumentSpec:
 
 def _expiry(match: re.Match[str]) -> int:
     try:
-        day = datetime(2000 + int(match[2]), int(match[3]), int(match[4]), 8, tzinfo=UTC)
+        day = datetime(2000 + int(match[1]), int(match[2]), int(match[3]), 8, tzinfo=UTC)
     except ValueError:
         raise BadMessage("bad_symbol", f"s: {match[0]!r} has no such day") from None
     return int(day.timestamp()) * 1_000_000
@@ -287,9 +286,8 @@ def _listing(market: Market, fields: Json, raw: RawMessage) -> Event:
     underlying = read.text(fields, "baseAsset")
     if underlying != raw.underlying:
         return Ignored("another underlying")
-    if market == "usdm" and not (
-        fields.get("contractType") in _PERPETUALS or str(fields.get("contractType")).endswith("QUARTER")
-    ):
+    contract = read.text_or_none(fields, "contractType") or ""
+    if market == "usdm" and contract not in _PERPETUALS and not contract.endswith("QUARTER"):
         return Ignored("no perpetual or quarterly")
     quote = read.text(fields, "quoteAsset")
     return Listing(

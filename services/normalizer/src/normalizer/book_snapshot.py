@@ -23,17 +23,17 @@ def book_fields(book: Book, *, end_ts: int, depth: int) -> dict[str, Any]:
         "gap": book.gap,
         "price_scale": book.price_scale,
         "qty_scale": book.qty_scale,
-        "bid_price_ints": [price for price, _ in top_bids],
-        "bid_qty_ints": [size for _, size in top_bids],
-        "ask_price_ints": [price for price, _ in top_asks],
-        "ask_qty_ints": [size for _, size in top_asks],
+        "bid_price_ints": tuple(price for price, _ in top_bids),
+        "bid_qty_ints": tuple(size for _, size in top_bids),
+        "ask_price_ints": tuple(price for price, _ in top_asks),
+        "ask_qty_ints": tuple(size for _, size in top_asks),
         "best_bid": best_bid,
         "best_ask": best_ask,
         # From integers: the difference of the two floats would show rounding noise.
         "spread": (asks[0][0] - bids[0][0]) / 10**book.price_scale if both else None,
-        "band_bps": list(BANDS_BPS) if both else [],
-        "band_bid_qty": _bands(bids, bids[0][0] + asks[0][0], -1, book.qty_scale) if both else [],
-        "band_ask_qty": _bands(asks, bids[0][0] + asks[0][0], 1, book.qty_scale) if both else [],
+        "band_bps": BANDS_BPS if both else (),
+        "band_bid_qty": _bands(bids, bids[0][0] + asks[0][0], -1, book.qty_scale) if both else (),
+        "band_ask_qty": _bands(asks, bids[0][0] + asks[0][0], 1, book.qty_scale) if both else (),
         "n_bids": len(bids),
         "n_asks": len(asks),
     }
@@ -44,7 +44,7 @@ def _price(ladder: Ladder, scale: int) -> float | None:
     return ladder[0][0] / 10**scale if ladder else None
 
 
-def _bands(ladder: Ladder, twice_mid: int, sign: int, qty_scale: int) -> list[float]:
+def _bands(ladder: Ladder, twice_mid: int, sign: int, qty_scale: int) -> tuple[float, ...]:
     """Sum sizes up to each band's edge, in integers: price ≤ mid·(1 + bps/10⁴) ⇔ 2·10⁴·price ≤ 2·mid·(10⁴ + bps)."""
     sums, total, place = [], 0, 0
     for bps in BANDS_BPS:
@@ -53,4 +53,4 @@ def _bands(ladder: Ladder, twice_mid: int, sign: int, qty_scale: int) -> list[fl
             total += ladder[place][1]
             place += 1
         sums.append(total / 10**qty_scale)
-    return sums
+    return tuple(sums)

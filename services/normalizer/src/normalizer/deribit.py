@@ -254,7 +254,7 @@ def _trade(fields: Json) -> Iterator[Event]:
         liquidation=role,
         liquidated_side={"taker": taker_side, "maker": _OPPOSITE[taker_side]}.get(role),
         block_trade_id=read.text_or_none(fields, "block_trade_id"),
-        block_leg_count=read.integer_or_none(fields, "block_trade_leg_count"),
+        block_leg_count=read.integer_or_none(fields, "block_trade_leg_count", read.MAX_INT),
         combo_id=read.text_or_none(fields, "combo_id"),
         combo_trade_id=read.text_or_none(fields, "combo_trade_id"),
         block_rfq_id=read.text_or_none(fields, "block_rfq_id"),
@@ -307,8 +307,8 @@ def _book(data: Any) -> Iterator[Event]:
         return
     # Frames of before 2021 carry no type: the first one is the one without a predecessor.
     kind = fields.get("type", "change" if "prev_change_id" in fields else "snapshot")
-    if kind not in {"snapshot", "change"}:
-        raise BadMessage("bad_value", f"type: expected snapshot or change, got {kind!r}")
+    if kind not in ("snapshot", "change"):
+        raise BadMessage("bad_value", f"type: expected snapshot or change, got {kind!r}"[:200])
     yield BookUpdate(
         instrument=symbol,
         exchange_ts=read.micros(fields, "timestamp"),

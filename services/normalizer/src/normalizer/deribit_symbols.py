@@ -18,11 +18,12 @@ _MONTHS: Final = {
     )
 }
 _SYMBOL: Final = re.compile(
-    r"(?P<base>[A-Z0-9]+)(?:_(?P<quote>[A-Z0-9]+))?"
+    r"(?P<base>[A-Z0-9]{1,20})(?:_(?P<quote>[A-Z0-9]{1,20}))?"
     r"(?:-(?:(?P<perpetual>PERPETUAL)"
-    r"|(?P<day>[1-9]\d?)(?P<month>[A-Z]{3})(?P<year>\d\d)(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?"
+    r"|(?P<day>[1-9]\d?)(?P<month>[A-Z]{3})(?P<year>\d\d)(?:-(?P<strike>\d{1,12}(?:d\d{1,12})?)-(?P<right>[CP]))?))?",
+    re.ASCII,
 )
-_COMBO: Final = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)?-[A-Z][A-Z0-9]*-\S+")
+_COMBO: Final = re.compile(r"[A-Z0-9]{1,20}(?:_[A-Z0-9]{1,20})?-[A-Z][A-Z0-9]{0,20}-[A-Za-z0-9_-]{1,60}")
 _SETTLEMENT_HOUR: Final = 8
 _RIGHTS: Final[dict[str, Right]] = {"C": "call", "P": "put"}
 
@@ -34,7 +35,7 @@ def read_symbol(symbol: str) -> InstrumentSpec | None:
     if match is None or (match["quote"] is None and "-" not in symbol):
         if _COMBO.fullmatch(symbol):
             return None
-        raise BadMessage("bad_symbol", f"instrument_name: {symbol!r} is no Deribit symbol")
+        raise BadMessage("bad_symbol", f"instrument_name: {symbol[:80]!r} is no Deribit symbol")
     linear = match["quote"] is not None
     return InstrumentSpec(
         instrument=symbol,

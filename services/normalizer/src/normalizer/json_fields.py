@@ -15,6 +15,9 @@ from normalizer.events import BadMessage
 
 Json = Mapping[str, Any]
 
+MAX_INT = 2**31 - 1
+MAX_LONG = 2**63 - 1
+
 _LATEST_MS = 10**14
 """Year 5138: venues write far-off expiries of perpetuals (year 3000), never later."""
 
@@ -59,17 +62,17 @@ def text_or_none(fields: Json, name: str) -> str | None:
     return str(value)
 
 
-def integer(fields: Json, name: str) -> int:
-    """Return an integer ≥ 0 that must be there."""
+def integer(fields: Json, name: str, limit: int = MAX_LONG) -> int:
+    """Return an integer from 0 to ``limit`` (what its record can hold) that must be there."""
     value = fields.get(name)
-    if type(value) is not int or value < 0:
-        raise _wrong(fields, name, "an integer ≥ 0")
+    if type(value) is not int or not 0 <= value <= limit:
+        raise _wrong(fields, name, f"an integer from 0 to {limit}")
     return value
 
 
-def integer_or_none(fields: Json, name: str) -> int | None:
-    """Return an integer ≥ 0, None if missing."""
-    return None if fields.get(name) is None else integer(fields, name)
+def integer_or_none(fields: Json, name: str, limit: int = MAX_LONG) -> int | None:
+    """Return an integer from 0 to ``limit``, None if missing."""
+    return None if fields.get(name) is None else integer(fields, name, limit)
 
 
 def micros(fields: Json, name: str) -> int:
@@ -92,7 +95,7 @@ def number_or_none(fields: Json, name: str) -> float | None:
         return None
     if type(value) is float or type(value) is int:
         number = float(value)
-    elif isinstance(value, str):
+    elif isinstance(value, str) and "_" not in value:  # Python reads 1_0 as ten
         try:
             number = float(value)
         except ValueError:
