@@ -48,36 +48,34 @@ SHELLS = {
 }
 SHELLS_EVERYWHERE = {"__main__", "settings"}
 
-IMPURE_MODULES = set(
-    [
-        "aiohttp",
-        "asyncio",
-        "chdb",
-        "clickhouse_connect",
-        "confluent_kafka",
-        "faust",
-        "http",
-        "logging",
-        "multiprocessing",
-        "os",
-        "prometheus_client",
-        "pydantic_settings",
-        "random",
-        "secrets",
-        "shutil",
-        "signal",
-        "socket",
-        "structlog",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "threading",
-        "time",
-        "urllib",
-        "uuid",
-        "websockets",
-    ]
-)
+IMPURE_MODULES = {
+    "aiohttp",
+    "asyncio",
+    "chdb",
+    "clickhouse_connect",
+    "confluent_kafka",
+    "faust",
+    "http",
+    "logging",
+    "multiprocessing",
+    "os",
+    "prometheus_client",
+    "pydantic_settings",
+    "random",
+    "secrets",
+    "shutil",
+    "signal",
+    "socket",
+    "structlog",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib",
+    "uuid",
+    "websockets",
+}
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 FORBIDDEN_NAMES = {"common", "utils", "util", "helpers", "helper", "misc"}
 
