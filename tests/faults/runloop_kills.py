@@ -231,7 +231,7 @@ def run_with_kills(
     scene: Scene,
     *,
     kills: int,
-    assignment: str,
+    assignment: str = "0,1,2,3",
     life_s: tuple[float, float],
     pace_ms: float,
     arguments: tuple[str, ...] = (),

@@ -59,20 +59,22 @@ class Kit:
     broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(dict.fromkeys(TOPICS, PARTITIONS)))
     now: float = 0.0
     log: Log = field(default_factory=Log)
+    metrics: Metrics = field(default_factory=lambda: Metrics("greeks"))
 
     def loop(self, pipeline: Pipeline, *, broker: Broker | None = None, **overrides) -> RunLoop:
         config = {"partitions": (0,), "checkpoints": CheckpointPolicy(interval_s=1e9, max_records=50), **overrides}
-        hooks = config.pop("hooks", None)
+        hooks, health_file = config.pop("hooks", None), config.pop("health_file", None)
+        codecs = config.pop("codecs", self.codecs)
         return RunLoop(
             pipeline=pipeline,
-            codecs=config.pop("codecs", self.codecs),
+            codecs=codecs,
             broker=broker or self.broker,
             config=LoopConfig(**config),
             telemetry=Telemetry(
                 service=pipeline.service,
                 log=self.log,
-                metrics=Metrics(pipeline.service),
-                health_file=config.pop("health_file", None),
+                metrics=self.metrics,
+                health_file=health_file,
             ),
             watchdog=Watchdog(5.0, lambda _: None),
             hooks=hooks,

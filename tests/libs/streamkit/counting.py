@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from contracts.records import AlertEvent, Funding, Liquidation
+from contracts.records import AlertEvent, Funding, Liquidation, RawMessage
 from contracts.wire import Codecs
 from streamkit.barrier import Ledger
 from streamkit.core import ClockedSecond, CloseSecond, Input, Item, Output, RawSecond, Reject
@@ -17,6 +17,7 @@ from streamkit.pipeline import Pipeline
 
 SLOTS = 64
 FIRST_SECOND = 1_750_000_000
+RAW_TOPICS = ("raw.deribit", "raw.bitmex")
 CLOCKED_TOPICS = ("market.funding", "market.liquidations")
 
 
@@ -66,7 +67,7 @@ class Counting:
             second=source.timestamp_ms // 1000,
             state="fired",
             severity="info",
-            message=getattr(record, "instrument", ""),
+            message=record.instrument or "",
             value=self._sum,
             threshold=self._slots[(slot + 1) % SLOTS],
             evidence="",
@@ -102,7 +103,7 @@ def raw_pipeline() -> Pipeline:
     """Two raw topics, a unit per second, and a clock."""
     return Pipeline(
         service="normalizer",
-        inputs=("raw.deribit", "raw.bitmex"),
+        inputs=RAW_TOPICS,
         clock_out="market.clock",
         unit="raw_second",
         outputs=("alerts.events",),
@@ -119,6 +120,20 @@ def funding(number: int, rate: float) -> Funding:
         settled_ts=FIRST_SECOND * 1_000_000,
         rate=rate,
         period_hours=8.0,
+    )
+
+
+def raw(topic: str, second: int) -> RawMessage:
+    """A heartbeat."""
+    return RawMessage(
+        venue=topic.removeprefix("raw."),
+        channel="",
+        underlying="",
+        kind="heartbeat",
+        conn_id="test-0",
+        seq=second,
+        received_ts=second * 1_000_000,
+        payload=b"",
     )
 
 
