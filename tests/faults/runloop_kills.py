@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 import confluent_kafka as ck
+from confluent_kafka.admin import AdminClient
 
 from contracts.provision import provision
 from contracts.topics import physical
@@ -121,6 +122,44 @@ class Scene:
         if any(codes):
             raise AssertionError(f"exit codes {codes}; {self.told()}")
 
+    def wait_for_event(self, event: str, life: int) -> None:
+        """Wait until a life's log has a line of ``event``."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while f'"event": "{event}"' not in (self.logs / f"life-{life}.log").read_text():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {event} in life {life}; {self.told()}")
+            time.sleep(0.05)
+
+    def wait_for_records(self, topic: str, partition: int, count: int) -> list[ck.Message]:
+        """Return the first ``count`` committed records of a partition, as the client gives them."""
+        consumer = self._plain_consumer("read_committed")
+        consumer.assign([ck.TopicPartition(physical(topic, self.run_id), partition, 0)])
+        deadline, found = time.monotonic() + DRAIN_TIMEOUT_S, []
+        while len(found) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{len(found)} records in {topic}; {self.told()}")
+            message = consumer.poll(1)
+            if message is not None and not message.error():
+                found.append(message)
+        consumer.close()
+        return found
+
+    def append(self, place: TopicPartition, count: int) -> None:
+        """Write more input to one partition."""
+        writer = self.broker.producer(f"input-{self.run_id}")
+        writer.init(60)
+        writer.begin()
+        value = self.codecs.encode("market.funding", self.counting.funding(0, 0.5))
+        writer.produce(place.partition, [Outgoing(place.topic, b"BTC", value, 0)] * count)
+        writer.commit(30)
+
+    def delete_before(self, place: TopicPartition) -> None:
+        """Delete everything a partition holds, as retention would."""
+        admin = AdminClient({"bootstrap.servers": self.endpoints.bootstrap_servers})
+        deleting = admin.delete_records([ck.TopicPartition(*place, ck.OFFSET_END)])
+        for done in deleting.values():
+            done.result(30)
+
     def told(self) -> str:
         """Return the end of each life's log."""
         return "\n".join(f"{log.name}: {log.read_text()[-800:]}" for log in sorted(self.logs.iterdir()))
@@ -183,6 +222,17 @@ class Scene:
                 records += 1
         consumer.close()
         return records
+
+    def _plain_consumer(self, isolation: str) -> ck.Consumer:
+        return ck.Consumer(
+            {
+                "bootstrap.servers": self.endpoints.bootstrap_servers,
+                "group.id": f"look-{self.run_id}",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
 
     def _make_input(self, partition: int) -> dict[str, list[Fed]]:
         seed = self.seed + partition

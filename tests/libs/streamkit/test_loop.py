@@ -7,6 +7,7 @@ from streamkit.broker import BrokerError, Fenced, Refused, TopicPartition
 from streamkit.deadletter import BreakerOpen
 from streamkit.drive import Fed, drive, output_digest
 from streamkit.recovery import Unrecoverable
+from streamkit.transactions import CheckpointPolicy
 from streamkit.units import InvariantBroken
 
 
@@ -116,6 +117,27 @@ def test_the_first_transaction_carries_a_checkpoint(case, kit):
     while not kit.written("alerts.events"):
         loop.turn()
     assert kit.written("greeks.checkpoint")
+
+
+def test_a_life_that_commits_once_moves_the_checkpoint_on(case, kit):
+    """Else a process that dies before its next regular checkpoint would replay more in every life."""
+    make, inputs = case
+    fill(kit, inputs)
+    starts = []
+    for _ in range(4):
+        loop = kit.loop(make(), poll_max_records=20, commit_max_records=5, checkpoints=CheckpointPolicy(interval_s=1e9))
+        loop.start()
+        starts.append(kit.log.lines[-1][1]["checkpoint"])
+        turns(loop, 6)
+    assert starts == [0, 1, 2, 3]
+
+
+def test_a_task_starts_when_the_last_of_its_inputs_is_assigned(kit, counting):
+    loop = kit.loop(counting.clocked_pipeline(), partitions=None)
+    places = [TopicPartition(topic, 1) for topic in loop._pipeline.reads]
+    assert loop.on_assign([*places[:2], TopicPartition("market.clock", 3)]) == {}
+    assert loop.on_assign(places[2:]) == dict.fromkeys(places, 0)
+    assert kit.log.events() == ["task_started"]
 
 
 def test_a_clean_stop_leaves_nothing_to_replay(case, kit):

@@ -78,7 +78,7 @@ class CloseSecond(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """An input that is invalid: the loop writes it, with the reason, to the service's dead-letter topic."""
+    """An input of the unit at hand that is invalid: the loop writes it, with the reason, to the dead-letter topic."""
 
     source: Input
     reason: str

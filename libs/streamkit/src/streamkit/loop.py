@@ -192,7 +192,6 @@ class RunLoop:
             place=place,
             checkpoints=self._config.checkpoints,
             outside=self._outside,
-            restored_at=self._clock() if start.snapshot else None,
         )
 
     def _transactional_id(self, partition: int) -> str:

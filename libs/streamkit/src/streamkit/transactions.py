@@ -33,7 +33,7 @@ class NoHooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPolicy:
-    """A checkpoint is due after so much time or so many records, replayed ones included; the first one at once."""
+    """A checkpoint is due after so much time or so many records, replayed ones included, and at once after a start."""
 
     interval_s: float = 30.0
     max_records: int = 200_000
@@ -52,8 +52,8 @@ class Outside:
 class TaskWriter:
     """Writes what ``task`` yields. ``place`` maps logical topics to physical ones.
 
-    ``restored_at`` is the time of the start if it came from a checkpoint: None makes the first transaction carry one,
-    and from then on every committed offset has a state to go with it.
+    The first transaction after every start carries a checkpoint: a committed offset always has a state to go with it,
+    and a process that keeps dying young does not replay the same stretch for ever.
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class TaskWriter:
         place: Callable[[str], str],
         checkpoints: CheckpointPolicy,
         outside: Outside,
-        restored_at: float | None,
     ) -> None:
         self.task = task
         self.open = False
@@ -76,7 +75,7 @@ class TaskWriter:
         self._place = place
         self._policy = checkpoints
         self._outside = outside
-        self._last_checkpoint = restored_at
+        self._last_checkpoint: float | None = None
 
     def write(self) -> None:
         """Put what the task has yielded since the last time into its transaction."""
