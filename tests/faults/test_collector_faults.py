@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from collector.link import VenueRefused
 from collector.live_log import LiveLog
 from collector.live_source import run_live_source
 from collector.raw_log import LARGEST_FRAME_BYTES, Entry, RawLog
@@ -108,10 +109,12 @@ async def running(schedule: Sequence[Fault] = (), **settings: Any) -> AsyncItera
         yield run
     finally:
         stopped.set()
-        await asyncio.wait_for(collecting, PATIENCE_S)
-        ending.set()
-        await market
-        await server.close()
+        try:
+            await asyncio.wait_for(collecting, PATIENCE_S)
+        finally:
+            ending.set()
+            await market
+            await server.close()
 
 
 async def _collect(port: int, raw: Raw, stopped: asyncio.Event, changed: dict[str, Any]) -> None:
@@ -326,3 +329,21 @@ def test_a_full_log_stops_the_reading_and_loses_nothing() -> None:
 
     assert not run.missing()
     assert kinds_of(run, "connect", "disconnect") == ["connect", "disconnect"], "a pause does not cost the connection"
+
+
+@pytest.mark.parametrize(
+    ("changed", "remedy"),
+    [
+        ({"underlyings": "BTC,SOL"}, "does not grant channel .*SOL.*; check UNDERLYINGS or upgrade the collector"),
+        ({"deribit_ws_url": "http://127.0.0.1:1/"}, "is not a WebSocket URL; correct the .*_WS_URL setting"),
+    ],
+)
+def test_what_connecting_again_cannot_cure_ends_the_collector_with_the_remedy(
+    changed: dict[str, str], remedy: str
+) -> None:
+    async def play() -> None:
+        async with running(**changed) as run:
+            await run.until(lambda: False, "the end")
+
+    with pytest.raises(VenueRefused, match=remedy):
+        asyncio.run(asyncio.wait_for(play(), 3))

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-import websockets
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
 from collector.backoff import full_jitter
 from collector.events import (
@@ -105,10 +104,10 @@ class Link:
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=CLOSE_TIMEOUT_S,
             )
-        except (OSError, TimeoutError, InvalidHandshake, websockets.InvalidMessage) as error:
-            return f"cannot connect: {type(error).__name__}: {error}"
         except InvalidURI as error:
             raise VenueRefused(f"{self._session.url!r} is not a WebSocket URL; correct the *_WS_URL setting") from error
+        except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+            return f"cannot connect: {type(error).__name__}: {error}"
         self.connected, self._closing = True, ""
         try:
             return await self._live(socket, stopping)
