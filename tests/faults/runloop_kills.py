@@ -56,7 +56,7 @@ class Scene:
     seed: int = 0
     run_id: str = field(default_factory=lambda: f"k{uuid.uuid4().hex[:8]}")
     inputs: list[dict[str, list[Fed]]] = field(default_factory=list)
-    logs: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="runloop-")))
+    home: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
     lives: int = 0
 
     def __post_init__(self) -> None:
@@ -70,6 +70,11 @@ class Scene:
         self.broker = KafkaBroker(self.endpoints.bootstrap_servers)
         self.inputs = [self._make_input(partition) for partition in range(PARTITIONS)]
         self._write_inputs()
+
+    @property
+    def logs(self) -> Path:
+        """Where each life's output goes; removed with the scene."""
+        return Path(self.home.name)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -261,7 +266,17 @@ class Scene:
                     writer.commit(30)
                     begin = end
                 if batch:
-                    self._last[TopicPartition(name, partition)] = self._read(topic, partition)[-1].offset
+                    self._last[TopicPartition(name, partition)] = self._last_offset(topic, partition, len(batch))
+
+    def _last_offset(self, topic: str, partition: int, count: int) -> int:
+        """Return the offset of the last of ``count`` records: a commit returns before its records show."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        while time.monotonic() < deadline:
+            found = self._read(topic, partition)
+            if len(found) == count:
+                return found[-1].offset
+            time.sleep(0.05)
+        raise AssertionError(f"{topic}/{partition} does not show {count} records")
 
     def _value(self, topic: str, fed: Fed) -> bytes:
         return fed.record if isinstance(fed.record, bytes) else self.codecs.encode(topic, fed.record)
