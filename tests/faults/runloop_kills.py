@@ -260,6 +260,7 @@ class Scene:
                     if rng.random() < 0.3:
                         writer.begin()
                         writer.produce(partition, batch[begin : begin + 10])
+                        writer._client.flush(30)  # else the abort takes back what was never sent, and leaves no hole
                         writer.abort(30)
                     writer.begin()
                     writer.produce(partition, batch[begin:end])

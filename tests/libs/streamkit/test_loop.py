@@ -8,7 +8,7 @@ from streamkit.deadletter import BreakerOpen
 from streamkit.drive import Fed, drive, output_digest
 from streamkit.recovery import Unrecoverable
 from streamkit.transactions import CheckpointPolicy
-from streamkit.units import InvariantBroken
+from streamkit.units import ClockedSeconds, InvariantBroken
 
 
 class Crash(Exception):
@@ -262,6 +262,22 @@ def test_an_outage_of_the_registry_is_waited_out_and_costs_no_record(case, kit, 
     turns(loop, 60)
     loop.stop()
     assert digests(kit, make()) == expected(counting, codecs, make(), inputs)
+
+
+def test_a_backlog_of_one_topic_is_not_read_while_another_holds_it_up(kit, counting, codecs, monkeypatch):
+    monkeypatch.setitem(ClockedSeconds.__init__.__kwdefaults__, "records_high", 1_000)
+    inputs = counting.clocked_input(codecs, 40, most=60)
+    fill(kit, {topic: records for topic, records in inputs.items() if topic != "market.clock"})
+    loop = kit.loop(counting.clocked_pipeline(), poll_max_records=100)
+    loop.start()
+    turns(loop, 100)
+    assert len(inputs["market.funding"]) > 2_000
+    assert 1_000 <= loop._writers[0].task.buffered()["market.funding"] < 1_100
+    assert kit.written("alerts.events") == []
+    kit.write("market.clock", inputs["market.clock"])
+    turns(loop, 200)
+    loop.stop()
+    assert digests(kit, counting.clocked_pipeline()) == expected(counting, codecs, counting.clocked_pipeline(), inputs)
 
 
 def test_a_clock_that_does_not_fit_its_data_stops_the_service(kit, counting, codecs):

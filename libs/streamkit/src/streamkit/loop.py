@@ -130,7 +130,8 @@ class RunLoop:
         self._rebalances += 1
         self._assigned.update(partitions)
         complete = [n for n in sorted({p.partition for p in partitions}) if self._is_complete(n)]
-        self._start_tasks(complete)
+        if complete:
+            self._start_tasks(complete)
         return self._fed(complete)
 
     def on_revoke(self, partitions: Sequence[TopicPartition]) -> None:
