@@ -788,9 +788,10 @@ class RawMessage:
             empty on connection events.
         instrument: The venue's symbol when the channel names one.
         underlying: Base asset that decides the partition; empty on heartbeats, which go to every partition.
-        kind: message: a pushed frame; snapshot: a REST answer; heartbeat: the collector lives and this partition
-            was quiet this second; connect, disconnect: the connection of conn_id opened, was lost; gap: messages
-            of instrument (or of the whole connection when null) are missing before this point.
+        kind: message: a pushed frame; snapshot: a REST answer; heartbeat: the collector lives, and a second has
+            begun on this partition in which nothing came: the one before is over; connect, disconnect: the
+            connection of conn_id opened, was lost; gap: messages of instrument (or of the whole connection when
+            null) are missing before this point.
         conn_id: Connection the frame came in on, <venue>-<n> (stable names, counted from 0 per collector start).
         seq: Counts the records of conn_id from 0, over all channels: a hole is a loss.
         exchange_ts: The venue's time of the event, microseconds since 1970-01-01 UTC; null if the venue gives
