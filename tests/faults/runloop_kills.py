@@ -121,6 +121,8 @@ class Scene:
             if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
                 raise AssertionError(f"not drained; {self.told()}")
             time.sleep(0.2)
+        for life in range(self.lives - len(processes) + 1, self.lives + 1):
+            self.wait_for_event("started", life)  # before that a signal finds no handler
         for process in processes:
             process.send_signal(signal.SIGTERM)
         codes = [process.wait(30) for process in processes]

@@ -82,7 +82,7 @@ _CONSUMER: Mapping[str, Any] = {
     "fetch.wait.max.ms": 20,
     # Small portions, so that the inputs of a task come interleaved: with the defaults one topic is read megabytes ahead
     # while the unit at hand waits for another.
-    "fetch.message.max.bytes": 256 * 1024,
+    "fetch.message.max.bytes": 64 * 1024,
     "fetch.queue.backoff.ms": 5,  # with a limited prefetch the default of 1 s costs two orders of magnitude
 }
 _PRODUCER: Mapping[str, Any] = {
