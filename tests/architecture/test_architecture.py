@@ -42,7 +42,7 @@ SHELLS = {
     "normalizer": set(),
     "greeks": set(),
     "dealer_flow": set(),
-    "sink": set(),
+    "sink": {"clickhouse", "generate", "migrate", "pipeline", "reporting", "service", "storing"},
     "alerts": set(),
     "pricing": set(),
 }

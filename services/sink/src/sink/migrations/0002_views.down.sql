@@ -1,0 +1,3 @@
+DROP VIEW IF EXISTS v_latency;
+DROP VIEW IF EXISTS v_flip_history;
+DROP VIEW IF EXISTS v_exposure_latest;
