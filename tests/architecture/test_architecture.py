@@ -43,7 +43,7 @@ SHELLS = {
     "greeks": set(),
     "dealer_flow": set(),
     "sink": {"clickhouse", "generate", "migrate", "pipeline", "reporting", "service", "storing"},
-    "alerts": set(),
+    "alerts": {"desk", "pipeline", "read_back", "read_committed", "service", "telemetry"},
     "pricing": set(),
 }
 SHELLS_EVERYWHERE = {"__main__", "settings"}
