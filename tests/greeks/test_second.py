@@ -69,9 +69,31 @@ def test_inputs_go_stale_after_the_configured_age(
 
 
 def test_the_oldest_input_decides_the_age(pricer, make_ticker, start: int) -> None:
-    priced = pricer.second(start, [make_ticker(iv_age_ms=10, underlying_age_ms=170_000, open_interest_age_ms=500)])
+    priced = pricer.second(start, [make_ticker(iv_age_ms=10, underlying_age_ms=500, open_interest_age_ms=170_000)])
     assert priced.column("age_ms").tolist() == [170_000.0]
     assert priced.column("quality").tolist() == [STALE]
+
+
+def test_a_stale_forward_gives_way_to_a_fresh_implied_one(pricer, make_ticker, start: int) -> None:
+    stale = make_ticker(underlying_price=80_000.0, underlying_age_ms=170_000, venue_delta=0.5)
+    priced = pricer.second(start, [stale])
+    assert priced.column("forward_source").tolist() == [3]
+    # Delta ½ lies at F = K·exp(−σ²τ/2).
+    assert priced.column("forward")[0] == pytest.approx(100_000.0 * np.exp(-0.125 * 30 / 365), rel=1e-6)
+    assert not priced.column("quality")[0] & STALE
+
+
+def test_a_stale_forward_stays_where_the_deltas_are_as_stale(pricer, make_ticker, start: int) -> None:
+    stale = make_ticker(underlying_price=80_000.0, underlying_age_ms=170_000, greeks_age_ms=170_000)
+    priced = pricer.second(start, [stale])
+    assert priced.column("forward").tolist() == [80_000.0]
+    assert priced.column("quality").tolist() == [STALE]
+
+
+def test_a_stale_index_gives_way_to_a_fresh_forward(pricer, make_ticker, start: int) -> None:
+    priced = pricer.second(start, [make_ticker(index_price=80_000.0, index_age_ms=170_000)])
+    assert (priced.greeks.spot, priced.greeks.spot_source) == (99_500.0, "nearest_forward")
+    assert priced.greeks.reasons == ("spot_from_forward",)
 
 
 def test_an_input_of_unknown_age_is_stale(pricer, make_ticker, start: int) -> None:

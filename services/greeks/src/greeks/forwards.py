@@ -1,5 +1,6 @@
 """Which forward prices an option, and what spot is when no index is known. Arrays in, arrays out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal
@@ -58,17 +59,27 @@ class DeltaQuotes:
 
 
 def choose_forwards(
-    *, venue_price: FloatArray, venue_age_ms: FloatArray, expiry_ts: npt.NDArray[np.int64], quotes: DeltaQuotes
+    *,
+    venue_price: FloatArray,
+    venue_age_ms: FloatArray,
+    expiry_ts: npt.NDArray[np.int64],
+    quotes: DeltaQuotes,
+    max_age_ms: float,
 ) -> Forwards:
-    """Take the venue's forward of each option, else the one implied by the venue's deltas of its expiry, else none."""
+    """Take the venue's forward of each option while it is fresh, else the one the venue's deltas of its expiry imply.
+
+    Fresh is an age of at most ``max_age_ms``. Where neither is fresh the venue's goes first; where neither is known,
+    none is taken.
+    """
     price, age = venue_price.copy(), venue_age_ms.copy()
-    source = np.where(np.isnan(price), ForwardSource.NONE, ForwardSource.VENUE).astype(np.uint8)
-    lacking = np.isnan(price)
+    known = ~np.isnan(price)
+    source = np.where(known, ForwardSource.VENUE, ForwardSource.NONE).astype(np.uint8)
+    lacking = ~known | ~(age <= max_age_ms)
     for expiry in np.unique(expiry_ts[lacking]):
         same = expiry_ts == expiry
         implied = _implied_forward(quotes, same)
         if implied is not None:
-            here = same & lacking
+            here = same & lacking if implied[1] <= max_age_ms else same & ~known
             price[here], age[here] = implied
             source[here] = ForwardSource.IMPLIED
     return Forwards(price, age, source)
@@ -97,17 +108,28 @@ def _implied_forward(quotes: DeltaQuotes, same: npt.NDArray[np.bool_]) -> tuple[
     return float(np.median(implied)), float(quotes.age_ms[usable].max())
 
 
-def choose_spot(*, index_price: FloatArray, index_age_ms: FloatArray, forwards: Forwards) -> Spot:
-    """Return the newest index price, else the newest forward of the nearest expiry that has one, else none.
+def choose_spot(*, index_price: FloatArray, index_age_ms: FloatArray, forwards: Forwards, max_age_ms: float) -> Spot:
+    """Return the newest index price while it is fresh, else the nearest fresh forward, else what there is, else none.
 
-    Inputs are in the chain's order (ascending expiry); of equally new values the first one is taken.
+    Fresh is an age of at most ``max_age_ms``. Inputs are in the chain's order (ascending expiry); of equally new index
+    prices the first one is taken.
     """
-    known = ~np.isnan(index_price + index_age_ms)
+    candidates = [*_newest_index(index_price, index_age_ms), *_nearest_forward(forwards, max_age_ms)]
+    fresh = [spot for spot in candidates if spot.age_ms is not None and spot.age_ms <= max_age_ms]
+    return next(iter(fresh or candidates), Spot(None, None, "none"))
+
+
+def _newest_index(price: FloatArray, age_ms: FloatArray) -> Iterator[Spot]:
+    known = ~np.isnan(price + age_ms)
     if np.any(known):
-        at = int(np.argmin(np.where(known, index_age_ms, np.inf)))
-        return Spot(float(index_price[at]), int(index_age_ms[at]), "index")
-    with_forward = np.flatnonzero(~np.isnan(forwards.price + forwards.age_ms))
-    if with_forward.size:
-        at = int(with_forward[0])
-        return Spot(float(forwards.price[at]), int(forwards.age_ms[at]), "nearest_forward")
-    return Spot(None, None, "none")
+        at = int(np.argmin(np.where(known, age_ms, np.inf)))
+        yield Spot(float(price[at]), int(age_ms[at]), "index")
+
+
+def _nearest_forward(forwards: Forwards, max_age_ms: float) -> Iterator[Spot]:
+    known = ~np.isnan(forwards.price + forwards.age_ms)
+    fresh = known & (forwards.age_ms <= max_age_ms)
+    usable = np.flatnonzero(fresh if np.any(fresh) else known)
+    if usable.size:
+        at = int(usable[0])
+        yield Spot(float(forwards.price[at]), int(forwards.age_ms[at]), "nearest_forward")

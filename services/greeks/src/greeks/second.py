@@ -92,6 +92,7 @@ def _inputs(chain: Chain, second: int, max_age_ms: int) -> ChainInputs:
         venue_age_ms=quotes["underlying_age_ms"],
         expiry_ts=listing.expiry_ts,
         quotes=deltas,
+        max_age_ms=max_age_ms,
     )
     open_interest = quotes["open_interest_base"]
     open_interest = np.where(np.isfinite(open_interest) & (open_interest >= 0), open_interest, np.nan)
@@ -108,7 +109,10 @@ def _inputs(chain: Chain, second: int, max_age_ms: int) -> ChainInputs:
         open_interest=open_interest,
         forwards=forwards,
         spot=choose_spot(
-            index_price=quotes.positive("index_price"), index_age_ms=quotes["index_age_ms"], forwards=forwards
+            index_price=quotes.positive("index_price"),
+            index_age_ms=quotes["index_age_ms"],
+            forwards=forwards,
+            max_age_ms=max_age_ms,
         ),
         age_ms=age_ms,
         quality=_quality(vol, forwards, open_interest, age_ms <= max_age_ms),
