@@ -137,6 +137,14 @@ class Scene:
                 raise AssertionError(f"no {event} in life {life}; {self.told()}")
             time.sleep(0.05)
 
+    def wait_for_work(self) -> None:
+        """Wait until the newest life has written its first transaction, or nothing is left to do."""
+        log, deadline = self.logs / f"life-{self.lives}.log", time.monotonic() + DRAIN_TIMEOUT_S
+        while '"event": "checkpoint"' not in log.read_text() and not self.drained():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no work in life {self.lives}; {self.told()}")
+            time.sleep(0.05)
+
     def wait_for_records(self, topic: str, partition: int, count: int) -> list[ck.Message]:
         """Return the first ``count`` committed records of a partition, as the client gives them."""
         consumer = self._plain_consumer("read_committed")
@@ -304,11 +312,19 @@ def run_with_kills(
     pace_ms: float,
     arguments: tuple[str, ...] = (),
 ) -> Outcome:
-    """Kill ``kills`` processes, each a random time of ``life_s`` after its start, then let one finish."""
+    """Kill ``kills`` processes, then let one finish.
+
+    Each is killed after a random time, within ``life_s`` of its start or, every other one, within a second of its
+    first transaction: however slow the machine, kills hit both the start and the work.
+    """
     rng, done, advanced, before = random.Random(scene.seed), 0, 0, scene.committed()
     while done < kills and not scene.drained():
         process = scene.start(assignment=assignment, pace_ms=pace_ms, arguments=arguments)
-        time.sleep(rng.uniform(*life_s))
+        if done % 2:
+            scene.wait_for_work()
+            time.sleep(rng.uniform(0.0, 1.0))
+        else:
+            time.sleep(rng.uniform(*life_s))
         process.kill()
         process.wait()
         done += 1
