@@ -65,6 +65,8 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BridgeProcess]:
     running = start_bridge(tmp_path_factory.mktemp("bridge") / "data")
     yield running
     assert running.stop() == 0
+    # Whatever clients did, nothing was unexpected to the server.
+    assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ class Limits:
     """Sizes in bytes, times in seconds, all at least 1."""
 
     max_queries: int = 32  # running at once; more are refused with code 202
-    max_sessions: int = 256
+    max_sessions: int = 2048  # about 130 KiB each; a client that has gone leaves its own until session_timeout
     max_session_timeout: int = 3600
     max_query_bytes: int = 1 << 20  # a statement, without an INSERT's data
     max_url_bytes: int = 1 << 20
