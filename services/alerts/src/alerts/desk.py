@@ -43,19 +43,21 @@ class Outside:
     write: Write
     read_back: ReadBack
     telemetry: Telemetry
+    now: Callable[[], float] = time.monotonic
 
 
 class Desk:
     """Judges records partition by partition. One event loop owns it; only reading back happens in a thread."""
 
-    def __init__(self, rules: tuple[Rule, ...], outside: Outside, *, remember: int) -> None:
+    def __init__(self, rules: tuple[Rule, ...], outside: Outside, *, remember: int, live: bool) -> None:
         self._rules = rules
+        self._live = live  # a replay's wall clock says nothing about its data
         self._outside = outside
         self._engines: dict[TopicPartition, asyncio.Task[Engine]] = {}
         self._recent = Recent(remember)
         self._delivering = asyncio.Lock()
         self._breaker = Breaker()
-        self._busy_since: float | None = None
+        self._at_hand: dict[TopicPartition, float] = {}
 
     def assign(self, places: Collection[TopicPartition]) -> None:
         """Begin partitions anew: forget all, read back what preceded their offsets."""
@@ -65,59 +67,60 @@ class Desk:
 
     def revoke(self) -> None:
         """Forget every partition: Faust takes all away in each rebalance."""
-        for task in self._engines.values():
-            task.cancel()
-        self._engines.clear()
+        self._engines.clear()  # not cancelled: an agent may be waiting for one, and would end with it
 
     @property
     def assigned(self) -> set[int]:
         """The partitions at hand."""
         return {place.partition for place in self._engines}
 
-    def busy_s(self, now: float) -> float:
-        """Return how long the record at hand has been at hand; 0 when idle."""
-        return 0.0 if self._busy_since is None else now - self._busy_since
+    def busy_s(self) -> float:
+        """Return how long the longest of the records at hand has been at hand; 0 when idle."""
+        now = self._outside.now()
+        return max((now - since for since in self._at_hand.values()), default=0.0)
 
     async def take(self, place: TopicPartition, record: Record) -> None:
         """Judge a record; returns when everything it leads to is with the broker.
 
         Raises BreakerOpen if too many cannot be judged, and whatever stops writing or reading back.
         """
-        self._busy_since = time.monotonic()
         if place not in self._engines:
             self._engines[place] = asyncio.create_task(self._restored(place))
         engine = await self._engines[place]
+        self._at_hand[place] = self._outside.now()
         found = await self._decoded(place.topic, record)
         if isinstance(found, Refusal):
             await self._refuse(place, record, found)
         else:
-            await self._deliver(engine.take(found, time.monotonic()))
+            await self._deliver(engine.take(found, self._outside.now()))
             self._breaker.passed(1)
             self._outside.telemetry.taken(place.partition, found.second)
-        self._busy_since = None
+        del self._at_hand[place]
 
     async def tick(self) -> None:
-        """Let the wall clock speak: tells of clocks that have stopped."""
-        engines = [task.result() for task in self._engines.values() if _is_ready(task)]
-        for engine in engines:
-            await self._deliver(engine.tick(time.monotonic()))
+        """Let the wall clock speak: tells of clocks that have stopped. Raises what stopped reading a partition back."""
+        engines = [task.result() for task in self._engines.values() if task.done() and not task.cancelled()]
+        for engine in engines if self._live else ():
+            await self._deliver(engine.tick(self._outside.now()))
 
     async def _restored(self, place: TopicPartition) -> Engine:
-        begin = time.monotonic()
+        begin = self._outside.now()
         engine, ids, records = await asyncio.to_thread(self._replay, place)
         for alert_id in ids:
             self._recent.add(alert_id)
-        self._outside.telemetry.restored(place.topic, place.partition, records, time.monotonic() - begin)
+        self._outside.telemetry.restored(place.topic, place.partition, records, self._outside.now() - begin)
         return engine
 
     def _replay(self, place: TopicPartition) -> tuple[Engine, list[str], int]:
         """Return an engine that has seen the recent past, the ids of what it found there, and how many records."""
         engine, ids, records = Engine(self._rules), [], 0
         for record in self._outside.read_back(place):
-            found = self._outside.codecs.decode(place.topic, record.value) if record.value else None
-            if found is not None:
-                ids += [event.alert_id for event in engine.take(found, time.monotonic())]
             records += 1
+            try:
+                found = self._outside.codecs.decode(place.topic, record.value or b"")
+            except WireError:
+                continue  # it is in the dead letters
+            ids += [event.alert_id for event in engine.take(found, self._outside.now())]
         return engine, ids, records
 
     async def _decoded(self, topic: str, record: Record) -> Any:  # Any: the topic's record
@@ -159,7 +162,3 @@ class Desk:
 
 
 _NO_HEADERS: Headers = ()
-
-
-def _is_ready(task: "asyncio.Task[Engine]") -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None

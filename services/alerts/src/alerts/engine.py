@@ -11,6 +11,7 @@ class Engine:
     """The watches of every rule and underlying of one partition; their number is that of rules times underlyings."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
         self._flips = [rule for rule in rules if isinstance(rule, FlipCrossed)]
         self._silences = [rule for rule in rules if isinstance(rule, NoData)]
         self._flip_watches: dict[_Key, flip.FlipWatch] = {}

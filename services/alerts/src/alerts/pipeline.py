@@ -40,6 +40,7 @@ def new_app(settings: AlertSettings, scratch: Path) -> faust.App:
         broker_max_poll_records=500,
         broker_commit_every=100,
         broker_commit_interval=1.0,
+        broker_session_timeout=10.0,  # after a kill the group waits this long for the dead member
         stream_wait_empty=False,  # on: rebalances hang until every buffered record is worked off
         producer_acks=-1,
         producer_max_request_size=MAX_DEAD_LETTER_BYTES,

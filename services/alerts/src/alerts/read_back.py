@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import confluent_kafka as ck
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from streamkit.broker import Record, Unresolved
 
@@ -20,8 +20,8 @@ def read_back(bootstrap_servers: str, group: str, topic: str, partition: int, *,
     """Yield the committed records of the last ``seconds`` of record time before the group's offset, in order.
 
     Record time ends with the last record before that offset, so a hole after it does not shorten what is read. Yields
-    nothing for a group that has committed nothing. Joins no group, commits nothing. Raises KafkaException or Unresolved
-    when the broker does not answer.
+    nothing for a group that has committed nothing. Joins no group, commits nothing. Raises Unresolved when the broker
+    does not answer.
     """
     client = ck.Consumer({**_CONFIG, "bootstrap.servers": bootstrap_servers, "group.id": group})
     try:
@@ -34,6 +34,8 @@ def read_back(bootstrap_servers: str, group: str, topic: str, partition: int, *,
             asked = ck.TopicPartition(topic, partition, begin_ms)
             begin = client.offsets_for_times([asked], timeout=TIMEOUT_S)[0].offset
             yield from _records(client, place, max(begin, low), committed)
+    except KafkaException as error:
+        raise Unresolved(error.args[0].name(), f"reading back {topic}/{partition}: {error.args[0].str()}") from error
     finally:
         client.close()
 

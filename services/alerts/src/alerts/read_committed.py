@@ -13,8 +13,6 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 class ReadCommittedThread(AIOKafkaConsumerThread):
     """The consumer's thread, its client set to read_committed before it starts."""
 
-    logger = AIOKafkaConsumerThread.logger
-
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         client = super()._create_worker_consumer(transport)
         client._isolation_level = "read_committed"  # noqa: SLF001 - neither library lets one say so; a test holds it
@@ -23,8 +21,6 @@ class ReadCommittedThread(AIOKafkaConsumerThread):
 
 class ReadCommittedConsumer(Consumer):
     """The consumer with that thread."""
-
-    logger = Consumer.logger
 
     def _new_consumer_thread(self) -> Any:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)

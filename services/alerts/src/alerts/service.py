@@ -1,11 +1,11 @@
 """The process around Faust: settings, logs, signals, heartbeat, exit codes."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import faust
 from faust.exceptions import ConsumerNotStarted
 
+from alerts import read_committed
 from alerts.desk import Desk, Outside
 from alerts.pipeline import INPUTS, OUTPUTS, connect, group, new_app, writer
 from alerts.read_back import read_back
@@ -54,6 +55,7 @@ def main() -> NoReturn:
 async def run(settings: AlertSettings) -> int:
     """Run until SIGTERM or SIGINT; returns DONE, RESTART or REFUSED, the reason is the last log line."""
     log = logger(SERVICE, settings.log_format)
+    logging.getLogger(read_committed.__name__).setLevel(logging.WARNING)  # Faust logs its steps under module names
     stopping = _stop_signal()
     try:
         telemetry = Telemetry(log, _metrics(settings), settings.health_file)
@@ -149,7 +151,7 @@ async def _serve(
         return read_back(servers, group(settings.run_id), place.topic, place.partition, seconds=seconds)
 
     outside = Outside(codecs=codecs, write=writer(app, settings.run_id), read_back=past, telemetry=telemetry)
-    desk = Desk(settings.rules(), outside, remember=settings.remember_alerts)
+    desk = Desk(settings.rules(), outside, remember=settings.remember_alerts, live=not settings.run_id)
     failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     connect(app, settings, desk, lambda error: None if failure.done() else failure.set_exception(error))
     telemetry.log.info("started", run_id=settings.run_id, rules=[rule.name for rule in settings.rules()])
@@ -180,9 +182,8 @@ async def _beat(app: faust.App, desk: Desk, settings: AlertSettings, telemetry: 
     while True:
         if app.crashed:
             raise Failed(f"Faust gave up: {app.crash_reason!r}") from app.crash_reason
-        if not settings.run_id:  # a replay's wall clock says nothing about its data
-            await desk.tick()
-        if desk.busy_s(time.monotonic()) <= settings.watchdog_s:
+        await desk.tick()
+        if desk.busy_s() <= settings.watchdog_s:
             telemetry.beat("running" if desk.assigned else "waiting", desk.assigned, await _lag(app))
         await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 

@@ -51,6 +51,8 @@ def _read(path: Path) -> tuple[Rule, ...]:
     """Return the rules in ``path``; raises ValueError that names every problem, which settings turn into one line."""
     try:
         return parse_rules(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
     except RuleFileInvalid as invalid:
