@@ -1,0 +1,44 @@
+"""An environment for Quix Streams, which needs an older confluent-kafka than the rest of this repository."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.stream.roster import ROOT
+
+QUIX = "quixstreams==3.28.1"
+# The contract's own dependencies, as far as its codecs use them.
+CODECS = ("fastavro>=1.13", "httpx2>=2.0")
+TIMEOUT_S = 300
+
+
+class NoEnvironment(Exception):
+    """The environment cannot be made; the message says why, in one line."""
+
+
+def make(directory: Path) -> str:
+    """Make the environment in ``directory`` and return its interpreter. Raises NoEnvironment, without network, say."""
+    uv = _uv()
+    interpreter = directory / "bin" / "python"
+    _run([uv, "venv", "--quiet", "--python", sys.executable, str(directory)])
+    _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), QUIX, *CODECS])
+    return str(interpreter)
+
+
+def _uv() -> str:
+    ours = ROOT / ".venv" / "bin" / "uv"
+    found = str(ours) if ours.exists() else shutil.which("uv")
+    if found is None:
+        raise NoEnvironment("uv is neither in .venv/bin nor on PATH: run ./run once")
+    return found
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise NoEnvironment(f"{QUIX} could not be installed within {TIMEOUT_S} s") from None
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or ["uv said nothing"]
+        raise NoEnvironment(f"{QUIX} could not be installed: {said[-1].strip()}")

@@ -1,0 +1,80 @@
+"""What the figures were measured on, and how busy it was with other things."""
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.stream.roster import ROOT
+
+STAT = Path("/proc/stat")
+SAMPLE_S = 1.0
+QUIET = 0.15  # share of all cores that others may use
+
+
+def description(kafka: str) -> str:
+    """Return one line: processor, cores, memory, versions."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("confluent-kafka", "faust-streaming", "aiokafka"))
+    python = f"Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{_processor()}, {os.cpu_count()} cores, {system}, {python}, {kafka}, {packages}"
+
+
+def commit() -> str:
+    """Return the checkout's commit, with a word if the measured code differs from it."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--", "libs", "bench", "stack")
+    return f"{head} with uncommitted changes" if changed else head
+
+
+def busy() -> float | None:
+    """Return the share of the machine used during the next second, 0 to 1; None where the system does not tell."""
+    before = _jiffies()
+    time.sleep(SAMPLE_S)
+    after = _jiffies()
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
+def wait_until_quiet(patience_s: float) -> float | None:
+    """Wait for others to finish, for at most ``patience_s``; returns the share they still use."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        share = busy()
+        if share is None or share <= QUIET or time.monotonic() >= deadline:
+            return share
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return the processor time a process has used; None where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _jiffies() -> tuple[int, int] | None:
+    """Return (busy, all) since boot."""
+    if not STAT.exists():
+        return None
+    fields = [int(field) for field in STAT.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return sum(fields) - idle, sum(fields)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -1,0 +1,195 @@
+"""The figures as Markdown: the same text goes to the terminal and into docs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeVar
+
+from bench.stream.measure import Latency, Throughput
+from bench.stream.roster import OURSELVES, Contender
+
+TARGET_RATE = 60_000
+TARGET_P99_MS = 150
+OFFERED_TOLERANCE = 0.98
+BEHIND_S = 1.0  # an output that comes later than this after the last input tells of a queue
+DASH = "–"
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Results:
+    """What one contender has shown so far; ``problems`` are measurements without a figure, and why."""
+
+    contender: Contender
+    throughputs: list[Throughput] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float | None:
+        """Median records per second."""
+        return median(result.rate for result in self.throughputs) if self.throughputs else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Under what the figures were taken; ``busy`` is the share others used right before each measurement."""
+
+    machine: str
+    commit: str
+    command: str
+    date: str
+    records: int
+    repeat: int
+    rate: float
+    seconds: float
+    drop_s: float
+    busy: Sequence[float]
+
+
+def tables(results: Sequence[Results], conditions: Conditions) -> str:
+    """Return verdict and both tables."""
+    ours = next((result.rate for result in results if result.contender.name == OURSELVES), None)
+    parts = [_verdict(results), _throughput_table(results, ours, conditions), _latency_table(results, conditions)]
+    problems = [f"* {result.contender.name}: {problem}" for result in results for problem in result.problems]
+    if problems:
+        parts.append("Without a figure:\n\n" + "\n".join(problems))
+    return "\n\n".join(parts)
+
+
+def page(results: Sequence[Results], conditions: Conditions) -> str:
+    """Return the whole page."""
+    return (
+        "\n\n".join(
+            (
+                "# Benchmark: the run loop and its peers",
+                f"Written by `{conditions.command}` on {conditions.date} at commit {conditions.commit}.",
+                f"Machine: {conditions.machine}. {_load(conditions.busy)}",
+                tables(results, conditions),
+                _METHOD.format(c=conditions),
+                _settings_table(result.contender for result in results),
+                _CAVEATS,
+            )
+        )
+        + "\n"
+    )
+
+
+def _verdict(results: Sequence[Results]) -> str:
+    ours = next((result for result in results if result.contender.name == OURSELVES), None)
+    if ours is None or ours.rate is None or not ours.latencies:
+        return f"No verdict: {OURSELVES} was not measured."
+    p99 = median(result.p99 for result in ours.latencies)
+    return (
+        f"Targets for {OURSELVES}: ≥ {TARGET_RATE:,} records/s: {ours.rate:,.0f}, {_met(ours.rate >= TARGET_RATE)}; "
+        f"p99 ≤ {TARGET_P99_MS} ms: {p99:,.0f} ms, {_met(p99 <= TARGET_P99_MS)}."
+    )
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "**missed**"
+
+
+def _load(busy: Sequence[float]) -> str:
+    if not busy:
+        return "How busy the machine was with other things is not known."
+    return (
+        f"Right before the measurements other programs, the idle broker among them, used {median(busy):.0%} of the "
+        f"machine in the median, {max(busy):.0%} at most."
+    )
+
+
+def _throughput_table(results: Sequence[Results], ours: float | None, conditions: Conditions) -> str:
+    lines = [
+        f"## Throughput: draining {conditions.records:,} records",
+        "",
+        "| contender | guarantee | records/s (min–max) | of streamkit | CPU µs/record | records | runs, all verified |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for result in results:
+        done = result.throughputs
+        cpu = [one.cpu_us for one in done if one.cpu_us is not None]
+        cells = (
+            result.contender.name,
+            result.contender.guarantee,
+            _spread(done, lambda one: one.rate),
+            f"{result.rate / ours:.2f}×" if result.rate and ours else DASH,
+            f"{median(cpu):.1f}" if cpu else DASH,
+            f"{int(conditions.records * result.contender.backlog_share):,}",
+            f"{len(done)} of {conditions.repeat}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _latency_table(results: Sequence[Results], conditions: Conditions) -> str:
+    lines = [
+        f"## Latency: input written to output visible, at {conditions.rate:,.0f} records/s",
+        "",
+        "| contender | p50 ms | p95 ms | p99 ms (min–max) | worst ms | offered/s | keeps up | runs, all verified |",
+        "|---|---:|---:|---:|---:|---:|---|---:|",
+    ]
+    for result in results:
+        done = result.latencies
+        behind = [one.behind_s for one in done if one.behind_s > BEHIND_S]
+        cells = (
+            result.contender.name,
+            *(_middle(done, pick) for pick in (lambda one: one.p50, lambda one: one.p95)),
+            _spread(done, lambda one: one.p99),
+            f"{max(one.worst for one in done):,.0f}" if done else DASH,
+            _middle(done, lambda one: one.offered),
+            DASH if not done else f"no, {max(behind):,.0f} s behind" if behind else "yes",
+            f"{len(done)} of {conditions.repeat}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _settings_table(contenders: Iterable[Contender]) -> str:
+    lines = ["## Settings", "", "| contender | state | settings |", "|---|---|---|"]
+    lines += [f"| {one.name} | {one.state} | {one.settings} |" for one in contenders]
+    return "\n".join(lines)
+
+
+def _middle(done: Sequence[T], pick: Callable[[T], float]) -> str:
+    return f"{median(map(pick, done)):,.0f}" if done else DASH
+
+
+def _spread(done: Sequence[T], pick: Callable[[T], float]) -> str:
+    if not done:
+        return DASH
+    values = [pick(one) for one in done]
+    return f"{median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+
+
+_METHOD = """\
+## Method
+
+* One broker (replication 1, on the same machine), four partitions, 60 instruments, records of 95 bytes in and 76 out,
+  Avro by the contract's own codecs for every contender. The step keeps count, sum and the last 16 rates of each
+  instrument and answers with all three kinds of number.
+* Every contender is a process of its own, one at a time, on topics of its own that hold the same bytes. The order is
+  contender by contender, {c.repeat} rounds; figures are medians of the rounds, with the lowest and the highest.
+* All outputs are read by one read_committed reader and compared with those computed without a broker: every key and
+  value, per partition, in order (in the throughput runs the timestamps, too). A run with a difference has no figure.
+* Throughput: the backlog is there before the contender starts. Counted is what becomes visible later than 50 ms after
+  the first output, over the time from the first to the last output: a transaction is worked on before it is visible.
+  CPU is the contender's own, in the same window, per record counted.
+* Latency: {c.rate:,.0f} inputs a second for {c.seconds:g} s from another process, after the contender has answered one
+  record per instrument; the first {c.drop_s:g} s are left out. From the input's timestamp, taken as it is handed to the
+  producer and cut to whole milliseconds, to the reader's clock: the writing producer's and the reader's own delays are
+  in the figure."""
+
+_CAVEATS = """\
+## Caveats
+
+* Broker, contender, reader and, for latency, writer share the machine's cores: a rate is that of the whole, and what
+  takes little CPU per record would gain more from a machine of its own.
+* One process each: every one of them scales to four, one per partition.
+* The confluent-kafka loops keep their state in a dict that a restart loses. They are the floor, not an alternative.
+* With one broker a commit is cheaper than in a cluster with three replicas, for every contender.
+* Faust writes a changelog record per update, by design of its tables. It gets a tenth of the backlog, Quix Streams
+  three tenths, so that the run ends; neither slows down with a longer one. Quix Streams runs with the confluent-kafka
+  of its own choice in an environment made for the run.
+* What happens after kill -9 is not measured here: the tests in `tests/faults` do that for streamkit."""
