@@ -35,8 +35,8 @@ def axes_of(xs: Sequence[float], ys: Sequence[float]) -> Axes:
 
 
 def gex_chart(level: Level) -> str:
-    """Draw GEX(S) with spot and flips; empty when there is no profile."""
-    if level.spot is None or not level.profile_spots:
+    """Draw GEX(S) with spot and flips; empty when there is no profile, or a flat one."""
+    if level.spot is None or not any(level.profile_ngi):
         return ""
     axes = axes_of(level.profile_spots, level.profile_ngi)
     zero = axes.y(0.0)
@@ -52,13 +52,13 @@ def gex_chart(level: Level) -> str:
         f'<polyline points="{curve}" fill="none" stroke="var(--ink)" stroke-width="1.5"/>',
         frame(axes),
         vertical(axes.x(level.spot), f"spot {level.spot:,.0f}", dashed=False),
-        *(vertical(axes.x(flip), f"flip {flip:,.0f}", dashed=True) for flip in level.flips),
+        *(vertical(axes.x(flip), f"flip {flip:,.0f}", dashed=True, left=flip < level.spot) for flip in level.flips),
     ]
     return svg(parts, f"GEX profile of {identity}")
 
 
 def strike_chart(level: Level) -> str:
-    """Draw the calls' and puts' gamma per strike within 30 % of spot; empty when there is none."""
+    """Draw the calls' and puts' gamma per strike within 30 % of spot; empty when there is none, or a flat book."""
     if level.spot is None:
         return ""
     near = [
@@ -66,7 +66,7 @@ def strike_chart(level: Level) -> str:
         for strike, call, put in zip(level.strikes, level.call_ngi, level.put_ngi, strict=True)
         if 0.7 * level.spot <= strike <= 1.3 * level.spot
     ]
-    if not near:
+    if not any(call or put for _, call, put in near):
         return ""
     axes = axes_of([0.7 * level.spot, 1.3 * level.spot], [value for _, call, put in near for value in (call, put)])
     parts = [frame(axes)]
@@ -97,10 +97,10 @@ def bar(axes: Axes, strike: float, value: float, fill: str, shift: float) -> str
     return f'<rect x="{axes.x(strike) + shift - 2:.1f}" y="{top:.1f}" width="4" height="{max(0.5, bottom - top):.1f}" fill="{fill}"/>'
 
 
-def vertical(x: float, text: str, *, dashed: bool) -> str:
+def vertical(x: float, text: str, *, dashed: bool, left: bool = False) -> str:
     """Return a labelled vertical line; labels of flips stand lower, so that one near spot stays readable."""
     dash = ' stroke-dasharray="5 4"' if dashed else ""
-    anchor, shift = ("end", -5) if x > WIDTH * 0.8 else ("start", 5)
+    anchor, shift = ("end", -5) if left or x > WIDTH * 0.8 else ("start", 5)
     row = HEIGHT - BOTTOM - 8 if dashed else TOP + 14
     return (
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="var(--spot)" stroke-width="1.2"{dash}/>'

@@ -14,7 +14,11 @@ SELECT venue, underlying, sign_model, second, status, reasons, spot, ngi_usd_per
        by_strike.put_ngi_usd_per_pct
 FROM dealer_exposure
 WHERE greeks_model = 'european' AND {condition}
-ORDER BY second DESC
+  AND (underlying, second) IN (
+    SELECT underlying, max(second) FROM dealer_exposure
+    WHERE greeks_model = 'european' AND {condition} GROUP BY underlying
+  )
+ORDER BY underlying, sign_model
 LIMIT 1 BY underlying, sign_model
 """
 
@@ -73,7 +77,10 @@ class Latency:
 
 
 def latest_levels(client: Client, *, priced_only: bool = False) -> list[Level]:
-    """Return the newest exposure per underlying and sign model, optionally the newest that was not suppressed."""
+    """Return the newest exposure per underlying and sign model, optionally the newest that was not suppressed.
+
+    The newest second is found first: profiles and strikes are long, and only those of one second are read.
+    """
     condition = "status = 'ok'" if priced_only else "1"
     return [Level(*row) for row in client.query(LATEST.format(condition=condition)).result_rows]
 

@@ -83,6 +83,7 @@ def level_section(level: Level) -> str:
         "damp moves, below they chase them. Solid: spot; dashed: flips.",
     )
     pictures += figure(strike_chart(level), "Net dealer gamma by strike: calls and puts.")
+    pictures = pictures or "<p>The book is flat under this model: no print of a live option since the record began.</p>"
     second = f"{level.second:%Y-%m-%d %H:%M:%S}"
     return f"<h2>{title}</h2><p class='soft'>{second} UTC; {note}.</p><dl>{figures}</dl>{reasons}{pictures}"
 

@@ -18,7 +18,7 @@ from contracts.provision import provision
 from contracts.topics import TOPICS
 from gammaflow import paths
 from gammaflow.demo import sources
-from gammaflow.demo.levels import latency, latest_levels
+from gammaflow.demo.levels import Level, latency, latest_levels
 from gammaflow.demo.progress import Progress
 from gammaflow.demo.report import Report, render
 from gammaflow.demo.services import PIPELINE, Services
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuse combinations that make no sense, before anything is started."""
     name = sources.name_of(args)
-    if name == "recorded" and args.path is None:
-        raise UserError("--source recorded needs --path: a folder of recordings")
+    if name == "recorded":
+        sources.require_recordings(args.path)
     if name != "recorded" and args.path is not None:
         raise UserError(f"--path goes with --source recorded, not {name}")
     if name != "recorded" and args.once and args.seconds is None:
@@ -131,7 +131,7 @@ def start_source(args: argparse.Namespace, services: Services) -> sources.Source
     """Return the source, the simulator started when it is the source."""
     name = sources.name_of(args)
     if name == "recorded":
-        return sources.recorded(args.path)
+        return sources.recorded(args.path, args.kinds)
     if name == "live":
         return sources.live()
     port_file = services.directory / "simulator.port"
@@ -203,7 +203,7 @@ def ended(demo: Demo, args: argparse.Namespace) -> bool:
     """Return whether the source is exhausted, or the time is over."""
     code = demo.services.exit_code("collector")
     if code not in (None, 0):
-        raise UserError(f"collector: {demo.services.last_line('collector')}")
+        raise UserError(demo.services.last_line("collector"))
     if args.seconds is not None and demo.elapsed_s() >= args.seconds:
         return True
     return demo.source.ends and code == 0 and args.once
@@ -229,7 +229,7 @@ def look(demo: Demo, phase: str) -> Frame:
     """Read everything one frame shows."""
     counts = demo.progress.ends(name for name in TOPICS if not name.endswith(".checkpoint"))
     rates = rates_of(demo, counts)
-    levels = latest_levels(demo.client)
+    levels = newest_levels(demo.client)
     newest = max((level.second.timestamp() + 1 for level in levels), default=None)
     return Frame(
         elapsed_s=demo.elapsed_s(),
@@ -242,6 +242,13 @@ def look(demo: Demo, phase: str) -> Frame:
         restarts=sum(demo.services.restarts.values()),
         dead_letters=sum(count for name, count in counts.items() if name.endswith(".deadletter")),
     )
+
+
+def newest_levels(client: Client) -> list[Level]:
+    """Return the newest priced levels, and of underlyings without any the newest suppressed ones."""
+    priced = latest_levels(client, priced_only=True)
+    seen = {level.underlying for level in priced}
+    return priced + [level for level in latest_levels(client) if level.underlying not in seen]
 
 
 def rates_of(demo: Demo, counts: Mapping[str, int]) -> dict[str, float]:

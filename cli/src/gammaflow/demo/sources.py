@@ -20,14 +20,20 @@ class Source:
     ends: bool
 
 
-def recorded(path: Path) -> Source:
-    """Return recordings in a folder, as fast as they can be processed."""
+def require_recordings(path: Path | None) -> None:
+    """Refuse a folder without recordings, before anything is started."""
+    if path is None:
+        raise UserError("--source recorded needs --path: a folder of recordings")
     if not path.is_dir():
         raise UserError(f"--path {path}: no such folder; name one that holds {' or '.join(RECORDED_KINDS)}")
     if not any((path / kind).is_dir() for kind in RECORDED_KINDS):
         raise UserError(f"--path {path}: no recordings found; it must hold {' or '.join(RECORDED_KINDS)}")
-    settings = {"SOURCE": "file", "PATH": str(path), "SPEED": "0"}
-    return Source("recorded", f"recordings in {path.name}", prefixed(settings), ends=True)
+
+
+def recorded(path: Path, kinds: str) -> Source:
+    """Return recordings in a folder, as fast as they can be processed; ``kinds`` are the collector's."""
+    settings = {"SOURCE": "file", "PATH": str(path.absolute()), "SPEED": "0", "KINDS": kinds}
+    return Source("recorded", f"recordings in {path.absolute().name}", prefixed(settings), ends=True)
 
 
 def live() -> Source:
