@@ -1,6 +1,5 @@
 """What every test may ask for: the recordings, a running stack, and an id of its own."""
 
-import importlib.util
 import os
 import tempfile
 import uuid
@@ -14,10 +13,6 @@ from stack import embedded
 from stack.embedded import Endpoints
 
 ROOT = Path(__file__).resolve().parents[1]
-# Until the bridge is there, everything else can be tested without it.
-COMPONENTS = tuple(
-    name for name in embedded.COMPONENTS if name != "clickhouse" or importlib.util.find_spec("stack.bridge.__main__")
-)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +39,7 @@ def _stack() -> Iterator[Endpoints]:
         return
     with tempfile.TemporaryDirectory(prefix="gammaflow-test-", ignore_cleanup_errors=True) as directory:
         try:
-            yield _provisioned(embedded.start(Path(directory), print, components=COMPONENTS, die_with_starter=True))
+            yield _provisioned(embedded.start(Path(directory), print, die_with_starter=True))
         finally:
             embedded.stop(Path(directory))
 
@@ -57,10 +52,10 @@ def run_id() -> str:
 
 def _running(directory: Path) -> Endpoints:
     found = {component.name: component for component in embedded.status(directory) if component.state == "running"}
-    missing = [name for name in COMPONENTS if name not in found]
+    missing = [name for name in embedded.COMPONENTS if name not in found]
     if missing:
         pytest.fail(f"GAMMAFLOW_TEST_STACK={directory}: {', '.join(missing)} not running there; start it or unset this")
-    return embedded.start(directory, print, components=COMPONENTS)
+    return embedded.start(directory, print)
 
 
 def _provisioned(endpoints: Endpoints) -> Endpoints:

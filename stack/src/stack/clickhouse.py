@@ -19,7 +19,7 @@ def prepare(home: Path, ports: tuple[int, ...], source: Source, progress: Progre
     address = ("--host", LOOPBACK, "--port", str(ports[0]))
     return Launch(
         name="clickhouse",
-        command=(sys.executable, "-m", "stack.bridge", *address, "--data-dir", str(home)),
+        command=(sys.executable, "-P", "-m", "stack.bridge", *address, "--data-dir", str(home)),
         directory=home,
         log=home.parent / "logs" / "clickhouse.log",
         ready=lambda: serves(ports[0]),

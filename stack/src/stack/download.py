@@ -138,7 +138,7 @@ def _is_hopeless(error: Exception, part: Path) -> bool:
 def _why(error: Exception, pin: Pin, repository: str, destination: Path) -> str:
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"cannot write {destination} ({error.strerror}): make room there, or set GAMMAFLOW_CACHE to a directory"
-    reason = getattr(error, "reason", None) or error
+    reason = str(error) if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", None) or error
     return (
         f"cannot fetch {pin.name} from {repository} ({reason}) and it is not in the cache: connect to the network "
         f"(HTTPS_PROXY is honoured), set GAMMAFLOW_MAVEN_URL to a mirror, or copy the file to {destination}"

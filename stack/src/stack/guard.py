@@ -26,7 +26,7 @@ class Guard:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "stack.guard"],
+                [sys.executable, "-P", "-m", "stack.guard"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,

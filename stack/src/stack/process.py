@@ -215,7 +215,9 @@ def _linux_mark(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] in "ZX" else fields[19]
+    # A killed program's first thread may be gone while others still hold its files and ports.
+    gone = fields[0] in "ZX" and int(fields[17]) <= 1
+    return "" if gone else fields[19]
 
 
 def _ps_mark(pid: int) -> str:
