@@ -106,8 +106,17 @@ def start(args: argparse.Namespace, directory: Path, cleanup: ExitStack) -> Demo
     client = cleanup.enter_context(connected(endpoints.clickhouse_url, services))
     progress = Progress(endpoints.bootstrap_servers, endpoints.registry_url)
     cleanup.callback(progress.close)
+    wait_until_ready(services)
     services.start("collector", extra=source.collector)
     return Demo(source, services, client, progress, cleanup.enter_context(View(Console())))
+
+
+def wait_until_ready(services: Services) -> None:
+    """Return when every service has its partitions: what came before would only measure how long they took to start."""
+    for _ in wait(START_S, "a service"):
+        services.revive()
+        if all(services.is_running(name) for name in PIPELINE):
+            return
 
 
 def start_guard(directory: Path, cleanup: ExitStack) -> Guard:

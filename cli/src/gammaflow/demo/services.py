@@ -52,6 +52,10 @@ class Services:
         lags = [report["lag"] for report in reports if isinstance(report.get("lag"), int)]
         return sum(lags) if lags else None
 
+    def is_running(self, name: str) -> bool:
+        """Return whether a service says that it has started."""
+        return read_health(self.health_file(name)).get("state") == "running"
+
     def revive(self) -> None:
         """Start again what has crashed.
 

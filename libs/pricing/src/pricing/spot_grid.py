@@ -76,7 +76,8 @@ def _positive(name: str, values: npt.ArrayLike) -> FloatArray:
     return array
 
 
-@numba.njit(cache=True, error_model="numpy")
+# Signatures: compiled when the module is loaded, not in the first second that is priced.
+@numba.njit("void(f8[::1], f8[:, ::1], f8[:, ::1], f8[:, ::1])", cache=True, error_model="numpy")
 def _fill(ratio: FloatArray, chain: FloatArray, gamma: FloatArray, vanna: FloatArray) -> None:
     x, sd, forward, vol = chain
     for j in range(ratio.size):
@@ -92,7 +93,7 @@ def _fill(ratio: FloatArray, chain: FloatArray, gamma: FloatArray, vanna: FloatA
                 vanna[j, i] = 0.0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit("void(f8[:, ::1], f8[::1], f8[::1])", cache=True, error_model="numpy")
 def _row_sums(matrix: FloatArray, weights: FloatArray, out: FloatArray) -> None:
     n = weights.size
     whole = n - n % 4
