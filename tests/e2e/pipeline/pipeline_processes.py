@@ -1,0 +1,283 @@
+"""The three services as processes on a real broker: one input, any number of runs over it, and what each has written.
+
+Runs differ in their run id alone: topics, groups and transactional ids follow from it. The raw topics are shared, so
+the broker must be nobody else's.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import confluent_kafka as ck
+import pipeline_oracle as oracle
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from pipeline_oracle import Place, Written
+
+from collector.raw_log import Entry
+from collector.raw_writer import KafkaRawWriter
+from contracts.partitioning import PARTITIONS
+from contracts.provision import provision
+from contracts.topics import TOPICS, physical
+from contracts.wire import Codecs
+from stack.embedded import Endpoints
+from streamkit.broker import Record
+
+ALL = ",".join(map(str, range(PARTITIONS)))
+BATCHED = Path(__file__).with_name("pipeline_service.py")
+DRAIN_S = 300.0
+STOP_S = 60.0
+READ_S = 60.0
+CLOCKS = {name: str(pipeline.clock_out) for name, pipeline in oracle.pipelines().items()}
+
+
+@dataclass(slots=True)
+class Stand:
+    """A broker with the raw topics filled once, and what every run over them must come to."""
+
+    endpoints: Endpoints
+    codecs: Codecs
+    written: Counter[Place]
+    expected: Mapping[Place, Written]
+
+    @classmethod
+    def prepare(cls, endpoints: Endpoints, entries: Sequence[Entry]) -> Self:
+        """Provision, write ``entries`` as the collector does, and compute in memory what must come of them."""
+        provision(bootstrap_servers=endpoints.bootstrap_servers, registry_url=endpoints.registry_url, run_id="")
+        codecs = Codecs.connect(endpoints.registry_url)
+        _write(KafkaRawWriter(endpoints.bootstrap_servers, codecs), entries)
+        written = Counter((entry.topic, entry.partition) for entry in entries)
+        found = {place: len(records) for place, records in read(endpoints.bootstrap_servers, written, str).items()}
+        assert found == written, "the raw topics do not hold what was written: is the broker someone else's, too?"
+        return cls(endpoints, codecs, written, oracle.summaries(oracle.raw_logs(entries), codecs))
+
+    def units(self, service: str) -> int:
+        """Return how many units a service has to close, over all partitions."""
+        return sum(self.expected[CLOCKS[service], partition].records for partition in range(PARTITIONS))
+
+
+def _write(writer: KafkaRawWriter, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        while not writer.offer(entry):
+            writer.poll(0.1)
+    writer.flush(60)
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of a service, from its start to its end."""
+
+    service: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    began: float
+    units_before: int
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """Return the lines of one event in the process's log; a kill may have cut the last line."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if f'"event": "{name}"' in line and line.endswith("}")]
+
+    def told(self) -> str:
+        return f"{self.log.name}: {self.log.read_text(errors='replace')[-600:]}"
+
+
+class Run:
+    """One pass of the services over the input; use it as a context: nothing it made is left."""
+
+    def __init__(self, stand: Stand, run_id: str) -> None:
+        self.stand = stand
+        self.run_id = run_id
+        self.lives: list[Life] = []
+        self._admin = AdminClient({"bootstrap.servers": stand.endpoints.bootstrap_servers})
+        self._home = tempfile.TemporaryDirectory(prefix="gammaflow-pipeline-")
+        self._places = [(topic, n) for topic in oracle.derived() for n in range(PARTITIONS)]
+
+    def __enter__(self) -> Self:
+        endpoints = self.stand.endpoints
+        provision(
+            bootstrap_servers=endpoints.bootstrap_servers, registry_url=endpoints.registry_url, run_id=self.run_id
+        )
+        self._keep_everything()
+        self.watcher = Watcher(endpoints.bootstrap_servers, self._places, self.physical)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for life in self.lives:
+            if life.process.poll() is None:
+                life.process.kill()
+                life.process.wait()
+        self.watcher.stop()
+        self._home.cleanup()
+        own = [self.physical(topic) for topic in TOPICS if not topic.startswith("raw.")]
+        for deleted in self._admin.delete_topics(own).values():
+            deleted.result(30)
+
+    def _keep_everything(self) -> None:
+        """Turn compaction off: what it has removed cannot be compared."""
+        entry = ConfigEntry("min.compaction.lag.ms", str(2**63 - 1), incremental_operation=AlterConfigOpType.SET)
+        compacted = [self.physical(topic) for topic, _ in self._places if TOPICS[topic].cleanup == "compact"]
+        changes = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in set(compacted)]
+        for changed in self._admin.incremental_alter_configs(changes).values():
+            changed.result(30)
+
+    def physical(self, topic: str) -> str:
+        return physical(topic, self.run_id)
+
+    def start(self, service: str, *, assignment: str = ALL, poll: int | None = None, **settings: object) -> Life:
+        """Start a process of ``service``; ``settings`` are environment variables without their prefix.
+
+        With ``poll`` it reads so many records at a time, which is no setting of a service.
+        """
+        program = ["-m", service.replace("-", "_")] if poll is None else [str(BATCHED), service, str(poll)]
+        endpoints = self.stand.endpoints
+        own = {
+            "BOOTSTRAP_SERVERS": endpoints.bootstrap_servers,
+            "REGISTRY_URL": endpoints.registry_url,
+            "RUN_ID": self.run_id,
+            "ASSIGNMENT": assignment,
+            **settings,
+        }
+        environment = {**os.environ, **{f"GAMMAFLOW_{name}": str(value) for name, value in own.items()}}
+        log = Path(self._home.name) / f"{service}-{len(self.lives)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, *program], env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        life = Life(service, process, log, time.monotonic(), self.units(service))
+        self.lives.append(life)
+        return life
+
+    def units(self, service: str) -> int:
+        """Return how many units of a service a read_committed reader sees closed, over all partitions."""
+        return sum(self.watcher.count((CLOCKS[service], partition)) for partition in range(PARTITIONS))
+
+    def drain(self) -> None:
+        """Wait until every unit is closed by every service, then stop the processes: each must end with code 0."""
+        alive = [life for life in self.lives if life.process.poll() is None]
+        wanted = {
+            (clock, n): self.stand.expected[clock, n].records for clock in CLOCKS.values() for n in range(PARTITIONS)
+        }
+        self.wait(
+            lambda: all(self.watcher.count(place) >= records for place, records in wanted.items()),
+            "every unit to be closed",
+            alive,
+        )
+        for life in alive:
+            life.process.send_signal(signal.SIGTERM)
+        codes = {life.service: life.process.wait(STOP_S) for life in alive}
+        assert not any(codes.values()), f"exit codes {codes}; {self.told()}"
+
+    def _all_closed(self) -> bool:
+        places = [(clock, partition) for clock in CLOCKS.values() for partition in range(PARTITIONS)]
+        return all(self.watcher.count(place) >= self.stand.expected[place].records for place in places)
+
+    def wait(self, holds: Callable[[], bool], what: str, alive: Iterable[Life] = ()) -> None:
+        """Wait for ``holds``; fails, with the end of the logs, if it takes too long or one of ``alive`` ends."""
+        deadline = time.monotonic() + DRAIN_S
+        while not holds():
+            self.require_alive(alive)
+            if time.monotonic() > deadline:
+                closed = {service: f"{self.units(service)}/{self.stand.units(service)}" for service in CLOCKS}
+                raise AssertionError(f"waited for {what}; units closed {closed}; {self.told()}")
+            time.sleep(0.005)
+
+    def require_alive(self, lives: Iterable[Life]) -> None:
+        """Fail, with the end of its log, if a process has ended by itself."""
+        for life in lives:
+            assert life.process.poll() is None, f"exit code {life.process.returncode} by itself: {life.told()}"
+
+    def told(self) -> str:
+        return "\n".join(life.told() for life in self.lives[-6:])
+
+    def written(self) -> dict[Place, Written]:
+        """Return what each derived partition holds, read anew from its beginning, read_committed."""
+        found = read(self.stand.endpoints.bootstrap_servers, self._places, self.physical)
+        return {place: oracle.summary(records) for place, records in found.items()}
+
+    def seen(self) -> dict[Place, Written]:
+        """Return what the reader that read along has seen."""
+        return {place: oracle.summary(records) for place, records in self.watcher.records.items()}
+
+    def aborted(self) -> int:
+        """Return how many records of the outputs lie in transactions that died."""
+        bootstrap = self.stand.endpoints.bootstrap_servers
+        everything = read(bootstrap, self._places, self.physical, isolation="read_uncommitted")
+        committed = read(bootstrap, self._places, self.physical)
+        return sum(map(len, everything.values())) - sum(map(len, committed.values()))
+
+
+class Watcher:
+    """Reads along, read_committed, from before the first record is written; :attr:`records` by place."""
+
+    def __init__(self, bootstrap: str, places: Sequence[Place], physical: Callable[[str], str]) -> None:
+        self.records: dict[Place, list[Record]] = {place: [] for place in places}
+        self._logical = {physical(topic): topic for topic, _ in places}
+        self._consumer = _consumer(bootstrap, "read_committed")
+        self._consumer.assign([ck.TopicPartition(physical(topic), n, 0) for topic, n in places])
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def count(self, place: Place) -> int:
+        return len(self.records[place])
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(1000, 0.01):
+                if message.error() is None:
+                    place = self._logical[message.topic()], message.partition()
+                    self.records[place].append(_record(message))
+        self._consumer.close()
+
+
+def read(
+    bootstrap: str, places: Iterable[Place], physical: Callable[[str], str], isolation: str = "read_committed"
+) -> dict[Place, list[Record]]:
+    """Return all records of ``places``, from the beginning to what is stable (or written at all) now."""
+    found: dict[Place, list[Record]] = {place: [] for place in places}
+    logical = {physical(topic): topic for topic, _ in found}
+    consumer = _consumer(bootstrap, isolation)
+    consumer.assign([ck.TopicPartition(physical(topic), n, 0) for topic, n in found])
+    open_places, deadline = set(found), time.monotonic() + READ_S
+    while open_places:
+        assert time.monotonic() < deadline, f"no end of {sorted(open_places)} in {READ_S:g} s"
+        for message in consumer.consume(2000, 0.05):
+            place = logical[message.topic()], message.partition()
+            if message.error() is None:
+                found[place].append(_record(message))
+            elif message.error().code() == ck.KafkaError._PARTITION_EOF:
+                open_places.discard(place)
+    consumer.close()
+    return found
+
+
+def _record(message: ck.Message) -> Record:
+    return Record(message.offset(), message.key(), message.timestamp()[1], message.value())
+
+
+def _consumer(bootstrap: str, isolation: str) -> ck.Consumer:
+    return ck.Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "reads-for-tests",
+            "isolation.level": isolation,
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 10,
+        }
+    )

@@ -1,0 +1,51 @@
+"""kill -9 of normalizer, greeks and dealer-flow, all running: what they write is that of a run without faults.
+
+A sample of the kills; ``--full-faults`` makes 30 over 100,000 records (docs/how-to/run-fault-tests.md).
+"""
+
+import pytest
+from pipeline_kills import Killing, forget
+from pipeline_oracle import differences
+from pipeline_processes import CLOCKS, Run
+
+from contracts.partitioning import PARTITIONS
+
+pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+def test_a_run_without_faults_writes_what_the_cores_do_without_a_broker(stand, reference):
+    assert differences(reference, stand.expected) == []
+
+
+def test_killed_services_write_the_bytes_of_a_run_without_kills(stand, reference, full_faults):
+    each, starting = (10, 3) if full_faults else (3, 1)
+    with Run(stand, "killed") as run:
+        outcome = Killing(run, at_work=each, starting=starting, seed=3).go()
+        print(outcome)
+        assert differences(run.written(), reference) == []
+        assert differences(run.seen(), reference) == [], "a reader that reads along saw something else"
+    assert len(outcome.at_work()) == 3 * each
+    for hit in outcome.at_work():
+        assert (hit.tasks, hit.units_closed > 0, hit.units_left > 0) == (PARTITIONS, True, True), f"{hit}: met no work"
+    assert outcome.aborted > 0, "no kill met an open transaction"
+    assert outcome.replayed > 0, "no restart had anything to make up for"
+
+
+def test_a_service_restored_to_an_empty_state_is_caught(stand, reference):
+    """The negative control: every unit is closed once, nothing is lost or doubled, only what is said is wrong."""
+    with Run(stand, "forgets") as run:
+        lives = {service: run.start(service, COMMIT_MAX_RECORDS=300) for service in CLOCKS}
+        half = stand.units("dealer-flow") // 2
+        run.wait(lambda: run.units("dealer-flow") >= half, "half of dealer-flow's units", lives.values())
+        lives["dealer-flow"].process.kill()
+        lives["dealer-flow"].process.wait()
+        forget(run, "dealer-flow")
+        run.start("dealer-flow")
+        run.drain()
+        found = run.written()
+    wrong = differences(found, reference)
+    assert wrong
+    assert all(line.startswith(("dealer.inventory/", "dealer.exposure/", "dealer.clock/")) for line in wrong), wrong
+    assert [found["dealer.clock", n].records for n in range(PARTITIONS)] == [
+        reference["dealer.clock", n].records for n in range(PARTITIONS)
+    ]
