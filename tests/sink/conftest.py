@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,14 @@ def log() -> Log:
     return Log()
 
 
+def no_obstacle(insert: Insert) -> None:
+    """Let every insert through."""
+
+
 class MemoryTables:
     """What the sink needs of ClickHouse, in memory: no deduplication, so that a second insert shows.
 
-    ``refuse`` is called before each insert and may raise or wait.
+    ``obstacle`` is called before each insert, and may raise or wait.
     """
 
     def __init__(self) -> None:
@@ -106,10 +110,10 @@ class MemoryTables:
         self.inserts: list[Insert] = []
         self.rows: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
         self.after: list[Refused] = []
-        self.refuse: Callable[[Insert], None] = lambda insert: None
+        self.obstacle: Callable[[Insert], object] = no_obstacle
 
     def insert(self, insert: Insert) -> None:
-        self.refuse(insert)
+        self.obstacle(insert)
         (block,) = parse_blocks(insert.body)
         self.inserts.append(insert)
         self.rows[insert.table] += block.rows("_topic", "_partition", "_offset")
@@ -176,8 +180,8 @@ class Kit:
 
 
 @pytest.fixture
-def kit(codecs: Codecs, log: Log) -> Iterator[Kit]:
-    yield Kit(codecs, log)
+def kit(codecs: Codecs, log: Log) -> Kit:
+    return Kit(codecs, log)
 
 
 @pytest.fixture(scope="session")

@@ -83,10 +83,9 @@ def test_a_tombstone_is_a_row_with_its_key_its_time_and_nothing_else(build, exam
     assert (live["_tombstone"], gone["_tombstone"]) == (0, 1)
     assert (gone["_key"], gone["received_ts"].microsecond, gone["received_ts"].second) == ("key", 1_000, 5)
     described = {"_key", "_tombstone", "received_ts", "_topic", "_partition", "_offset", "_timestamp_ms", "run_id"}
-    assert {value if value is None else len(value) for name, value in gone.items() if name not in described} == {
-        None,
-        0,
-    }
+    rest = [value for name, value in gone.items() if name not in described]
+    assert len(rest) > 10
+    assert not [value for value in rest if value is not None and len(value)]
 
 
 def test_a_packed_column_of_the_wrong_length_names_column_and_lengths(build, examples) -> None:

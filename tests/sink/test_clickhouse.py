@@ -9,7 +9,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from sink import clickhouse
 from sink.clickhouse import Insert, Stopped, Store, StoreRefused
 
-INSERT = Insert(table="market_trades", topic="market.trades", partition=1, last=9, token="t-1-0-9-ab", body=b"block")
+PLACE = "t-1-0-9-ab"
+INSERT = Insert(table="market_trades", topic="market.trades", partition=1, last=9, token=PLACE, body=b"block")
 LOST = OperationalError("Error executing HTTP request")
 
 
@@ -96,7 +97,14 @@ def test_a_gateway_that_is_down_is_waited_out(insert) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [error(60), error(53), error(516), DatabaseError("HTTP driver received HTTP status 404")]
+    "failure",
+    [
+        error(60),
+        error(53),
+        error(516),
+        DatabaseError("HTTP driver received HTTP status 404"),
+        DatabaseError("code: 252, Too many partitions for single INSERT block (more than 1)", code=252),
+    ],
 )
 def test_errors_that_will_not_pass_end_it_and_name_the_insert(insert, failure) -> None:
     with pytest.raises(StoreRefused, match=r"insert t-1-0-9-ab into market_trades: .*(code: \d+|404)"):

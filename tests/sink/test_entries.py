@@ -1,6 +1,7 @@
 """Cutting into chunks: whatever the batches, the same rows in the same order; one table partition per chunk."""
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def test_a_chunk_is_one_table_partition_and_has_no_refusal_inside(pieces) -> Non
 @given(PIECES)
 def test_neighbours_that_fit_one_insert_share_it(pieces) -> None:
     parts = list(cut(entries_of(pieces)))
-    for one, two in zip(parts, parts[1:], strict=False):
+    for one, two in pairwise(parts):
         if isinstance(one, Chunk) and isinstance(two, Chunk):
             assert one.entries[-1].period != two.entries[0].period
 

@@ -27,7 +27,7 @@ def test_statements_end_at_a_semicolon_that_ends_a_line_and_comments_are_left_ou
 
 
 def test_a_changed_file_is_refused_with_a_remedy() -> None:
-    with pytest.raises(MigrationRefused, match="0001_one was changed after .* put the change into a new migration"):
+    with pytest.raises(MigrationRefused, match=r"0001_one was changed after .* put the change into a new migration"):
         _check({1: "another checksum"}, {1: ONE})
 
 

@@ -28,6 +28,17 @@ def trades(codecs: Codecs, examples):
     return make
 
 
+def raising(error):
+    def obstacle(insert):
+        raise error
+
+    return obstacle
+
+
+def passing(insert):
+    pass
+
+
 def letters(kit):
     return kit.broker.visible("sink.deadletter", 1)
 
@@ -85,7 +96,7 @@ def test_the_letter_is_in_the_log_before_the_position_passes_the_record(kit, tra
             assert len(letters(kit)) == 1
             raise StoreRefused("the process ends here")
 
-    kit.tables.refuse = dies
+    kit.tables.obstacle = dies
     with pytest.raises(StoreRefused):
         kit.run(kit.pipeline([TRADES]), lambda: False)
     assert kit.tables.after == []
@@ -93,10 +104,10 @@ def test_the_letter_is_in_the_log_before_the_position_passes_the_record(kit, tra
 
 def test_a_failed_insert_ends_the_process_and_the_next_one_repeats_it(kit, trades) -> None:
     kit.write(TRADES, trades(10))
-    kit.tables.refuse = lambda insert: (_ for _ in ()).throw(StoreRefused("code: 60"))
+    kit.tables.obstacle = raising(StoreRefused("code: 60"))
     with pytest.raises(StoreRefused):
         kit.run(kit.pipeline([TRADES]), lambda: False)
-    kit.tables.refuse = lambda insert: None
+    kit.tables.obstacle = passing
     kit.run(kit.pipeline([TRADES]), lambda: len(kit.tables.offsets(TRADES)) >= 10)
     assert kit.tables.offsets(TRADES) == list(range(10))
 
@@ -105,7 +116,7 @@ def test_a_table_that_does_not_answer_holds_back_its_topic_and_no_other(kit, tra
     """Memory stays bounded by what a lane may hold; the other topic goes on; then everything arrives."""
     kit.write(TRADES, trades(400))
     answering = threading.Event()
-    kit.tables.refuse = lambda insert: insert.table != "market_trades" or answering.wait(20)
+    kit.tables.obstacle = lambda insert: insert.table != "market_trades" or answering.wait(20)
     ticker = dataclasses.replace(examples[TICKERS][0], second=JANUARY)
     pipeline = kit.pipeline([TRADES, TICKERS], limits=Limits(rows=20, bytes=2_000, age_s=0.001))
     lane = pipeline._lanes[TopicPartition(TRADES, 1)]
@@ -153,6 +164,6 @@ def test_offsets_are_committed_as_a_hint_behind_what_is_stored(kit, trades) -> N
 def test_an_error_nobody_foresaw_ends_the_process(kit, trades) -> None:
     """What a worker raises ends the loop, whatever it is."""
     kit.write(TRADES, trades(1))
-    kit.tables.refuse = lambda insert: (_ for _ in ()).throw(OperationalError("unexpected here"))
+    kit.tables.obstacle = raising(OperationalError("unexpected here"))
     with pytest.raises(OperationalError):
         kit.run(kit.pipeline([TRADES]), lambda: False)

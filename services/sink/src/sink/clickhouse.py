@@ -21,6 +21,8 @@ REQUEST_TIMEOUT_S = 30  # after it an insert counts as lost, and the table is as
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0
 # What passes by itself: timeouts, overload, memory, disk, read-only tables, cancelled and unknown outcomes.
 PASSING = frozenset({3, 74, 75, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 319, 394, 425, 745, 999})
+# Shares a code with "too many parts, wait for merges", but is a chunk cut wrongly.
+_CUT_WRONGLY = "for single INSERT block"
 _HTTP_STATUS = re.compile(r"HTTP status (\d{3})")
 
 # One block, one part, one partition, seen by all when acknowledged; equal for every attempt.
@@ -91,7 +93,7 @@ def passing(error: ClickHouseError) -> bool:
     """Return whether trying again can help: no answer, a server error, or one of ClickHouse's passing ones."""
     code = error.code if isinstance(error, Error) else None
     if code is not None:
-        return code in PASSING
+        return code in PASSING and _CUT_WRONGLY not in str(error)
     status = _HTTP_STATUS.search(str(error))
     return status is None or status.group(1) >= "500"
 
