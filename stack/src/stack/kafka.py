@@ -47,7 +47,10 @@ SETTINGS: Mapping[str, str] = {
     "log.message.timestamp.after.max.ms": "9223372036854775807",
     # Offsets of a stack that rested for a while are still good.
     "offsets.retention.minutes": "5256000",
-    # Failover soon after a kill -9.
+    # A killed broker is let in again only when its old session is over (9 s by default).
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "500",
+    # Failover of clients soon after a kill -9.
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.session.timeout.ms": "6000",
     "group.consumer.session.timeout.ms": "6000",
