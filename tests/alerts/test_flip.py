@@ -72,6 +72,11 @@ def test_a_crossing_that_does_not_persist_is_forgotten(told, flip_rule):
     assert told(rule, [ABOVE] * 20 + [BELOW] * 6) == [("fired", 25)]
 
 
+def test_a_crossing_that_does_not_persist_leaves_the_watch_armed(told, flip_rule):
+    rule = replace(flip_rule, persistence_s=5)
+    assert told(rule, [ABOVE] * 20 + [BELOW] * 2 + [ABOVE] * 2 + [BELOW] * 6) == [("fired", 29)]
+
+
 def test_a_crossing_hidden_by_a_hole_is_none(told, flip_rule):
     hole = [None] * 3
     assert told(flip_rule, [ABOVE] * 20 + hole + [BELOW] * 30) == []
@@ -119,4 +124,10 @@ def test_a_second_read_again_changes_nothing(exposure, flip_rule):
     records = [exposure(at, ABOVE if at < 20 else BELOW) for at in range(25)]
     first = [event for record in records for event in engine.take(record, 0.0)]
     assert len(first) == 1
+    assert [event for record in records for event in engine.take(record, 0.0)] == []
+
+
+def test_the_first_word_on_a_second_counts(exposure, flip_rule):
+    engine = Engine((flip_rule,))
+    records = [*(exposure(at, ABOVE) for at in range(21)), exposure(20, BELOW)]
     assert [event for record in records for event in engine.take(record, 0.0)] == []

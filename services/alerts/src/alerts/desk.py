@@ -105,23 +105,21 @@ class Desk:
 
     async def _restored(self, place: TopicPartition) -> Engine:
         begin = self._outside.now()
-        engine, ids, records = await asyncio.to_thread(self._replay, place)
-        for alert_id in ids:
-            self._recent.add(alert_id)
+        engine, records = await asyncio.to_thread(self._replay, place)
         self._outside.telemetry.restored(place.topic, place.partition, records, self._outside.now() - begin)
         return engine
 
-    def _replay(self, place: TopicPartition) -> tuple[Engine, list[str], int]:
-        """Return an engine that has seen the recent past, the ids of what it found there, and how many records."""
-        engine, ids, records = Engine(self._rules), [], 0
+    def _replay(self, place: TopicPartition) -> tuple[Engine, int]:
+        """Return an engine that has seen the recent past, and how many records that was; its alerts were given out."""
+        engine, records = Engine(self._rules), 0
         for record in self._outside.read_back(place):
             records += 1
             try:
                 found = self._outside.codecs.decode(place.topic, record.value or b"")
             except WireError:
                 continue  # it is in the dead letters
-            ids += [event.alert_id for event in engine.take(found, self._outside.now())]
-        return engine, ids, records
+            engine.take(found, self._outside.now())
+        return engine, records
 
     async def _decoded(self, topic: str, record: Record) -> Any:  # Any: the topic's record
         while True:
