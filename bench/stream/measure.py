@@ -81,7 +81,7 @@ def throughput(contender: Contender, job: Job, material: Material, count: int, i
             reader.settle()
         seen = reader.seen()
     require_equal(seen, material.outputs[:count], timestamps=True)
-    return _drained(seen, used)
+    return drained(seen, used)
 
 
 def latency(
@@ -107,7 +107,7 @@ def latency(
         reader.settle()
         seen = reader.seen()
     require_equal(seen, material.outputs[:count], timestamps=False)
-    return _lateness(seen[INSTRUMENTS:], drop_s)
+    return lateness(seen[INSTRUMENTS:], drop_s)
 
 
 def require_equal(seen: Iterable[Seen], expected: Iterable[Line], *, timestamps: bool) -> None:
@@ -133,10 +133,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
-def _drained(seen: Sequence[Seen], used: Sequence[float | None]) -> Throughput:
-    """Count what became visible after the first burst, over the time since it came.
+def drained(seen: Sequence[Seen], used: Sequence[float | None]) -> Throughput:
+    """Count what became visible after the first burst, over the time since it came; ``used`` is CPU at both ends.
 
     A transaction becomes visible all at once, and was worked on before: the records of the first are not counted.
+    Raises Failed if there was but one burst.
     """
     began, ended = seen[0].seen_s, seen[-1].seen_s
     records = sum(1 for output in seen if output.seen_s > began + FIRST_BURST_S)
@@ -147,7 +148,8 @@ def _drained(seen: Sequence[Seen], used: Sequence[float | None]) -> Throughput:
     return Throughput(records, ended - began, cpu_us)
 
 
-def _lateness(seen: Sequence[Seen], drop_s: float) -> Latency:
+def lateness(seen: Sequence[Seen], drop_s: float) -> Latency:
+    """Return the delays of what was written after the first ``drop_s``. Raises Failed if nothing was."""
     stamps = [output.timestamp_ms for output in seen]
     first, last = min(stamps), max(stamps)
     late = sorted(o.seen_s * 1000 - o.timestamp_ms for o in seen if o.timestamp_ms >= first + drop_s * 1000)

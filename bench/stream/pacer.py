@@ -7,9 +7,8 @@ import sys
 import time
 
 from bench.stream.job import Job
-from bench.stream.topics import TIMEOUT_S, write
+from bench.stream.topics import TIMEOUT_S, write, writer
 from bench.stream.workload import input_lines
-from confluent_kafka import Producer
 
 TICK_S = 0.001
 
@@ -18,7 +17,7 @@ def main(count: int, rate: float, skip: int) -> None:
     """Write records SKIP to COUNT."""
     job = Job.from_environment()
     lines = [line._replace(timestamp_ms=None) for line in input_lines(job.codecs(), count)][skip:]
-    producer = Producer({"bootstrap.servers": job.bootstrap_servers, "linger.ms": 1, "compression.type": "lz4"})
+    producer = writer(job)
     began, sent = time.monotonic(), 0
     while sent < len(lines):
         due = min(len(lines), int((time.monotonic() - began) * rate) + 1)

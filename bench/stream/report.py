@@ -170,7 +170,8 @@ _METHOD = """\
   Avro by the contract's own codecs for every contender. The step keeps count, sum and the last 16 rates of each
   instrument and answers with all three kinds of number.
 * Every contender is a process of its own, one at a time, on topics of its own that hold the same bytes. The order is
-  contender by contender, {c.repeat} rounds; figures are medians of the rounds, with the lowest and the highest.
+  contender by contender, {c.repeat} rounds, after one drain that is not counted and warms the broker up; figures are
+  medians of the rounds, with the lowest and the highest. Each measurement waits for a while for a quiet machine.
 * All outputs are read by one read_committed reader and compared with those computed without a broker: every key and
   value, per partition, in order (in the throughput runs the timestamps, too). A run with a difference has no figure.
 * Throughput: the backlog is there before the contender starts. Counted is what becomes visible later than 50 ms after

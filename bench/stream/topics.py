@@ -15,7 +15,13 @@ from contracts.topics import TOPICS, physical
 TIMEOUT_S = 30.0
 POLL_S = 0.1
 OURS = ("greeks.checkpoint", "greeks.deadletter")  # what streamkit writes beside its output
-PRODUCER = {"linger.ms": 5, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000}
+# Idempotent for the order: a batch that has to be sent again must not come after its successors.
+PRODUCER = {
+    "enable.idempotence": True,
+    "linger.ms": 1,
+    "compression.type": "lz4",
+    "queue.buffering.max.messages": 1_000_000,
+}
 
 
 @contextmanager
@@ -37,11 +43,16 @@ def made(job: Job) -> Iterator[None]:
 
 def fill(job: Job, lines: Iterable[Line]) -> None:
     """Write ``lines`` to the input and wait until the broker has them all."""
-    producer = Producer({"bootstrap.servers": job.bootstrap_servers, **PRODUCER})
+    producer = writer(job)
     for line in lines:
         write(producer, job.input, line)
     if producer.flush(TIMEOUT_S):
         raise TimeoutError(f"the broker took longer than {TIMEOUT_S:.0f} s for the backlog: is the machine overloaded?")
+
+
+def writer(job: Job) -> Producer:
+    """Return the producer of all input."""
+    return Producer({"bootstrap.servers": job.bootstrap_servers, **PRODUCER})
 
 
 def write(producer: Producer, topic: str, line: Line) -> None:
