@@ -126,6 +126,22 @@ def test_an_upload_that_breaks_off_leaves_nothing(bridge: BridgeProcess, client:
         assert client.command(f"SELECT count() FROM {table}") == 0
 
 
+def test_a_write_that_had_arrived_ends_although_its_client_went_away(
+    bridge: BridgeProcess, client: Client, table: str
+) -> None:
+    client.command(f"CREATE TABLE {table} (n UInt64) ENGINE = MergeTree ORDER BY n")
+    connection = bridge.http()
+    sql = f"INSERT INTO {table} SELECT number + sleepEachRow(0.1) FROM numbers(20)"
+    connection.request("POST", "/?max_block_size=20", sql.encode())
+    running = f"SELECT countIf(startsWith(query, 'INSERT INTO {table}')) FROM system.processes"
+    while client.command(running) == 0:
+        pass
+    connection.close()
+    while client.command(running) > 0:
+        pass
+    assert client.command(f"SELECT count() FROM {table}") == 20
+
+
 def test_ping_paths_and_headers(bridge: BridgeProcess) -> None:
     assert send(bridge, "/ping", method="GET").read() == b"Ok.\n"
     assert send(bridge, "/", method="GET").read() == b"Ok.\n"

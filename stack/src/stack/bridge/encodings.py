@@ -4,7 +4,6 @@ A request body may be many frames one after another (clickhouse-connect compress
 own): each decoder goes on to the next frame until the body ends, and a body that ends inside a frame is an error.
 """
 
-import importlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
@@ -31,22 +30,6 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes) -> bytes: ...
 
 
-class _Brotli:
-    """brotli's decoder in the shape of the others; brotli streams cannot be concatenated."""
-
-    unused_data = b""
-
-    def __init__(self) -> None:
-        self._decoder = importlib.import_module("brotli").Decompressor()
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._decoder.is_finished())
-
-    def decompress(self, data: bytes) -> bytes:
-        return bytes(self._decoder.process(data))
-
-
 # How much input a decoder is fed at once: its largest expansion (zstd ≈ 40,000, deflate 1,032, lz4 255) times this
 # stays below some tens of MB, so a hostile body is stopped by the limit before it fills the memory.
 _DECODERS: Final[dict[str, tuple[Callable[[], _Decoder], int]]] = {
@@ -55,7 +38,6 @@ _DECODERS: Final[dict[str, tuple[Callable[[], _Decoder], int]]] = {
     "deflate": (zlib.decompressobj, 1 << 14),
     "lz4": (lz4.frame.LZ4FrameDecompressor, 1 << 16),
     "zstd": (lambda: zstandard.ZstdDecompressor().decompressobj(), 1 << 11),
-    "br": (_Brotli, 1 << 11),
 }
 
 
@@ -104,14 +86,10 @@ def _frames(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def _decoder_for(name: str) -> tuple[Callable[[], _Decoder], int]:
-    try:
-        make, step = _DECODERS[name]
-        make()
-    except (KeyError, ImportError):
-        known = "gzip, deflate, lz4, zstd and (with the brotli package) br"
-        message = f"Content-Encoding {name!r} is not known to the bridge: use one of {known}"
-        raise refusal(NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message) from None
-    return make, step
+    if name not in _DECODERS:
+        message = f"Content-Encoding {name!r} is not known to the bridge: use one of {', '.join(_DECODERS)}"
+        raise refusal(NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
+    return _DECODERS[name]
 
 
 def _broken(name: str, why: str) -> EngineError:

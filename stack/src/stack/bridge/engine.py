@@ -197,4 +197,3 @@ def _locked(path: Path, status: str) -> DataDirLockedError:
         f"data directory {path} is in use by another process (pid {pid}): "
         "send the query to the server that holds it, or stop that server first",
     )
-
