@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from stack import embedded
 from stack.embedded import Endpoints
-from stack.process import identify
+from stack.process import free_ports, identify
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +81,12 @@ def read(bootstrap_servers: str, topic: str) -> list[str]:
     finally:
         consumer.close()
     pytest.fail(f"no end of {topic} within 30 s")
+
+
+def ask(url: str, query: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, data=query.encode(), timeout=60) as answer:
+        return str(answer.read().decode())
 
 
 def schema(definition: object) -> Schema:
@@ -165,6 +172,15 @@ def test_a_killed_registry_keeps_what_it_acknowledged(own: Path) -> None:
     assert json.loads(found.schema.schema_str or "") == LEVEL
 
 
+def test_a_killed_clickhouse_keeps_what_it_acknowledged(own: Path) -> None:
+    url = embedded.start(own, silent, components=("clickhouse",)).clickhouse_url
+    ask(url, "CREATE TABLE level (price Float64) ENGINE = MergeTree ORDER BY price")
+    ask(url, "INSERT INTO level VALUES (1.5)")
+    os.kill(pids(own)["clickhouse"], signal.SIGKILL)
+    assert embedded.start(own, silent, components=("clickhouse",)).clickhouse_url == url
+    assert ask(url, "SELECT price FROM level") == "1.5\n"
+
+
 def test_a_stopped_stack_starts_elsewhere_with_its_data(own: Path, run_id: str) -> None:
     first = embedded.start(own, silent)
     before = pids(own)
@@ -172,7 +188,7 @@ def test_a_stopped_stack_starts_elsewhere_with_its_data(own: Path, run_id: str) 
     transact(first.bootstrap_servers, run_id, ["kept"])
     embedded.stop(own)
     assert [name for name, pid in before.items() if identify(pid)] == []
-    (port,) = embedded.free_ports(1)
+    (port,) = free_ports(1)
     second = embedded.start(own, silent, ports={"kafka": port})
     assert second.bootstrap_servers == f"127.0.0.1:{port}"
     assert read(second.bootstrap_servers, run_id) == ["kept"]

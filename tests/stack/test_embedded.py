@@ -13,7 +13,7 @@ import pytest
 
 from stack import embedded
 from stack.errors import StackError
-from stack.process import identify, port_answers
+from stack.process import free_ports, identify, port_answers
 
 pytestmark = pytest.mark.usefixtures("toys")
 BOTH = ("kafka", "registry")
@@ -135,7 +135,7 @@ def test_a_second_start_at_the_same_time_is_refused(directory: Path) -> None:
 
 
 def test_a_wished_port_is_taken_if_it_is_free(directory: Path) -> None:
-    (wish,) = embedded.free_ports(1)
+    (wish,) = free_ports(1)
     endpoints = embedded.start(directory, silent, components=BOTH, ports={"kafka": wish})
     assert endpoints.bootstrap_servers == f"127.0.0.1:{wish}"
     with pytest.raises(StackError, match=f"kafka already runs on port {wish}, not 1234"):
