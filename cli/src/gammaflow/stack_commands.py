@@ -49,7 +49,11 @@ def status(args: argparse.Namespace) -> int:
     """Print the components and the services' last health reports."""
     del args
     directory = paths.current()
-    for component in embedded.status(directory):
+    components = embedded.status(directory)
+    if not components:
+        print("not running: ./run up starts the stack, ./run sql works without")
+        return 0
+    for component in components:
         print(component)
     for file in sorted(directory.glob("health/*.json")):
         print(f"{file.stem:12} {age_s(file):6.0f} s ago  {compact(file)}")
