@@ -130,9 +130,7 @@ def _exclusive(target: Path, progress: Progress) -> Iterator[None]:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f".{target.name}.lock").open("w")
     except OSError as error:
-        raise StackError(
-            f"cannot write to {target.parent} ({error.strerror}): set GAMMAFLOW_CACHE"
-        ) from error
+        raise StackError(f"cannot write to {target.parent} ({error.strerror}): set GAMMAFLOW_CACHE") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
