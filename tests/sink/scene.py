@@ -22,10 +22,13 @@ from clickhouse_connect.driver.client import Client
 from contracts.provision import provision
 from contracts.topics import physical
 from contracts.wire import Codecs
+from sink.clickhouse import Address
+from sink.migrate import prepare
 from sink.tables import table_name
 from stack.embedded import Endpoints
 
 WAIT_S = 60.0
+UNMERGED = "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
 Ledger = dict[tuple[str, int], list[int]]
 
 
@@ -116,8 +119,12 @@ class Scene:
         )
 
     def wait_until_stored(self, process: "subprocess.Popen[bytes] | None" = None, *, within_s: float = WAIT_S) -> None:
-        """Return when the last record of every ledger has a row."""
+        """Return when ``process``, if given, is up and the last record of every ledger has a row."""
         deadline = time.monotonic() + within_s
+        while process is not None and not self.health():
+            assert process.poll() is None, self.told()
+            assert time.monotonic() < deadline, f"not up: {self.told()[-3000:]}"
+            time.sleep(0.1)
         with self._when_there(deadline) as client:
             while missing := [key for key, offsets in self.ledger.items() if self._last(client, *key) < offsets[-1]]:
                 assert process is None or process.poll() is None, self.told()
@@ -136,6 +143,14 @@ class Scene:
         """Every record of the ledger is there exactly once, nothing else is."""
         for (topic, partition), offsets in self.ledger.items():
             assert self.stored(topic, partition) == offsets, f"{topic}/{partition}"
+
+    def keep_doubles(self) -> None:
+        """Make the tables and keep parts from merging: ReplacingMergeTree would fold what a fault has doubled."""
+        address = Address(url=self.clickhouse_url, database=self.database, user="default", password="")
+        prepare(address)
+        with self.client() as client:
+            for topic in self.topics:
+                client.command(f"ALTER TABLE {table_name(topic)} MODIFY SETTING {UNMERGED}")
 
     def drop(self) -> None:
         with clickhouse_connect.get_client(dsn=self.clickhouse_url, dedicated_pool=True) as client:

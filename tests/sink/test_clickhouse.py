@@ -29,9 +29,14 @@ class Server:
     sent: list[tuple[bytes, dict[str, Any]]] = field(default_factory=list)
     questions: list[Exception | None] = field(default_factory=list)
 
+    @property
+    def server_settings(self):
+        return dict.fromkeys([*clickhouse.INSERT_SETTINGS, "max_threads"])
+
     def raw_insert(self, table, *, insert_block, fmt, settings):
         assert (table, fmt) == ("market_trades", "Native")
-        self.sent.append((insert_block, dict(settings)))
+        assert not isinstance(insert_block, bytes | bytearray), "the client would repeat it by itself"
+        self.sent.append((bytes(insert_block), dict(settings)))
         error, landed = self.script.pop(0)
         self.landed += landed
         if error is not None:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -25,14 +25,15 @@ PASSING = frozenset({3, 74, 75, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252
 _CUT_WRONGLY = "for single INSERT block"
 _HTTP_STATUS = re.compile(r"HTTP status (\d{3})")
 
-# One block, one part, one partition, seen by all when acknowledged; equal for every attempt.
-INSERT_SETTINGS = {
+# One block, one part, one partition, seen by all when acknowledged; equal for every attempt. From 26 on tokens are
+# heeded by the second of the two settings on deduplication, before by the first.
+INSERT_SETTINGS: dict[str, int | str] = {
     "async_insert": 0,
     "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
     "max_insert_threads": 1,
     "max_partitions_per_insert_block": 1,
     "throw_on_max_partitions_per_insert_block": 1,
-    "wait_end_of_query": 1,
 }
 
 
@@ -107,6 +108,7 @@ class Store:
 
     def __init__(self, client: Client, *, owner: str, stopping: Callable[[], bool], log: Log) -> None:
         self._client = client
+        self._settings = {name: value for name, value in INSERT_SETTINGS.items() if name in client.server_settings}
         self._owner = owner
         self._stopping = stopping
         self._log = log
@@ -118,14 +120,21 @@ class Store:
 
         Raises StoreRefused for an error that will not pass, Stopped.
         """
-        settings = {**INSERT_SETTINGS, "insert_deduplication_token": insert.token, "log_comment": self._owner}
+        settings = {
+            **self._settings,
+            "wait_end_of_query": 1,  # the interface's, no setting: the status line tells how it ended
+            "insert_deduplication_token": insert.token,
+            "log_comment": self._owner,
+        }
 
         def attempt(*, again: bool) -> None:
             if again and self._has_landed(insert):
                 self._count(skipped=1)
                 self._log.info("found_stored", token=insert.token)
                 return
-            self._client.raw_insert(insert.table, insert_block=insert.body, fmt="Native", settings=settings)
+            # A view: a bytes body would be repeated by the client when the connection breaks, before the table is asked.
+            body = cast("bytes", memoryview(insert.body))
+            self._client.raw_insert(insert.table, insert_block=body, fmt="Native", settings=settings)
             self._count(inserts=1)
 
         self._until_done(f"insert {insert.token} into {insert.table}", attempt)
