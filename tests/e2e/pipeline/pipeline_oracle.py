@@ -15,15 +15,12 @@ from greeks.pipeline import build as build_greeks
 from greeks.settings import GreeksSettings
 from normalizer.pipeline import pipeline as build_normalizer
 from normalizer.settings import Settings as NormalizerSettings
-from streamkit import checkpoint
 from streamkit.broker import Outgoing, Record
 from streamkit.drive import FEED_RECORDS, Fed, drive, output_digest, refeed
 from streamkit.pipeline import Pipeline
 from streamkit.settings import ServiceSettings
-from streamkit.task import Start, Task
 
 NOWHERE = {"bootstrap_servers": "127.0.0.1:1", "registry_url": "http://127.0.0.1:1"}
-UNITS_BEHIND = 3  # units between a checkpoint and the death that follows
 Place = tuple[str, int]
 Log = Mapping[str, Sequence[Fed]]
 
@@ -96,61 +93,4 @@ def differences(found: Mapping[Place, Written], wanted: Mapping[Place, Written])
         + (", other bytes" if found[topic, partition].digest != written.digest else "")
         for (topic, partition), written in sorted(wanted.items())
         if found[topic, partition] != written
-    ]
-
-
-def run_with_restarts(raw: Log, codecs: Codecs, *, partition: int, every: int) -> tuple[dict[str, list[Outgoing]], int]:
-    """Return what :func:`run` does, and how many restarts there were, each service dying after ``every`` units.
-
-    As on the broker: what a life has written before its death stays, state goes back to the checkpoint, which lies
-    some units further back, and the units between are computed again without writing.
-    """
-    logs: dict[str, Sequence[Fed]] = dict(raw)
-    written: dict[str, list[Outgoing]] = {}
-    restarts = 0
-    for pipeline in pipelines().values():
-        inputs = {topic: _records(codecs, topic, logs.get(topic, ())) for topic in pipeline.reads}
-        start: Start | None = Start(positions=dict.fromkeys(pipeline.reads, 0))
-        while start is not None:
-            life = Task(pipeline=pipeline, partition=partition, codecs=codecs, start=start)
-            start = _live(life, inputs, every)
-            for item in life.take():
-                written.setdefault(item.topic, []).append(item)
-            restarts += start is not None
-        logs |= {topic: refeed(written.get(topic, ())) for topic in pipeline.writes}
-    return written, restarts
-
-
-def _live(task: Task, inputs: Mapping[str, Sequence[Record]], units: int) -> Start | None:
-    """Let a task compute what it has to make up for and ``units`` more; returns its successor's start, None at the end.
-
-    The checkpoint is of UNITS_BEHIND units before the end of the life, or of its beginning.
-    """
-    for topic, records in inputs.items():
-        ahead = records[task.positions[topic] :]
-        if ahead:
-            task.feed(topic, ahead)
-    while task.replaying:
-        task.advance(1, lambda: True)
-    snapshot = task.snapshot()
-    for number in range(units):
-        if task.advance(1, lambda: True) == 0:
-            return None
-        if number == units - UNITS_BEHIND - 1:
-            snapshot = task.snapshot()
-    stored = [Record(n, None, 0, chunk) for n, chunk in enumerate(checkpoint.encode(snapshot))]
-    newest = checkpoint.newest_complete(stored)
-    assert newest is not None
-    return Start(positions=newest.positions, committed=dict(task.positions), snapshot=newest)
-
-
-def _records(codecs: Codecs, topic: str, log: Sequence[Fed]) -> list[Record]:
-    return [
-        Record(
-            offset,
-            fed.key.encode() if isinstance(fed.key, str) else fed.key,
-            fed.timestamp_ms,
-            fed.record if fed.record is None or isinstance(fed.record, bytes) else codecs.encode(topic, fed.record),
-        )
-        for offset, fed in enumerate(log)
     ]

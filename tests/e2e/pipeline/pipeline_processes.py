@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import confluent_kafka as ck
 import pipeline_oracle as oracle
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from pipeline_oracle import Place, Written
+from pipeline_reading import Watcher, read
 
 from collector.raw_log import Entry
 from collector.raw_writer import KafkaRawWriter
@@ -30,13 +29,11 @@ from contracts.provision import provision
 from contracts.topics import TOPICS, physical
 from contracts.wire import Codecs
 from stack.embedded import Endpoints
-from streamkit.broker import Record
 
 ALL = ",".join(map(str, range(PARTITIONS)))
 BATCHED = Path(__file__).with_name("pipeline_service.py")
 DRAIN_S = 300.0
 STOP_S = 60.0
-READ_S = 60.0
 CLOCKS = {name: str(pipeline.clock_out) for name, pipeline in oracle.pipelines().items()}
 
 
@@ -164,18 +161,11 @@ class Run:
     def drain(self) -> None:
         """Wait until every unit is closed by every service, then stop the processes: each must end with code 0."""
         alive = [life for life in self.lives if life.process.poll() is None]
-        wanted = {
-            (clock, n): self.stand.expected[clock, n].records for clock in CLOCKS.values() for n in range(PARTITIONS)
-        }
-        self.wait(
-            lambda: all(self.watcher.count(place) >= records for place, records in wanted.items()),
-            "every unit to be closed",
-            alive,
-        )
+        self.wait(self._all_closed, "every unit to be closed", alive)
         for life in alive:
             life.process.send_signal(signal.SIGTERM)
-        codes = {life.service: life.process.wait(STOP_S) for life in alive}
-        assert not any(codes.values()), f"exit codes {codes}; {self.told()}"
+        codes = [(life.service, life.process.wait(STOP_S)) for life in alive]
+        assert all(code == 0 for _, code in codes), f"exit codes {codes}; {self.told()}"
 
     def _all_closed(self) -> bool:
         places = [(clock, partition) for clock in CLOCKS.values() for partition in range(PARTITIONS)]
@@ -204,9 +194,16 @@ class Run:
         found = read(self.stand.endpoints.bootstrap_servers, self._places, self.physical)
         return {place: oracle.summary(records) for place, records in found.items()}
 
-    def seen(self) -> dict[Place, Written]:
-        """Return what the reader that read along has seen."""
-        return {place: oracle.summary(records) for place, records in self.watcher.records.items()}
+    def differences(self, wanted: Mapping[Place, Written]) -> list[str]:
+        """Return how the outputs differ from ``wanted``, read anew or as the reader that read along has seen them."""
+        written = self.written()
+        self.wait(
+            lambda: all(self.watcher.count(place) >= found.records for place, found in written.items()),
+            "the reader that reads along",
+        )
+        seen = {place: oracle.summary(records) for place, records in self.watcher.records.items()}
+        along = [f"read along: {line}" for line in oracle.differences(seen, wanted)]
+        return oracle.differences(written, wanted) + along
 
     def aborted(self) -> int:
         """Return how many records of the outputs lie in transactions that died."""
@@ -214,70 +211,3 @@ class Run:
         everything = read(bootstrap, self._places, self.physical, isolation="read_uncommitted")
         committed = read(bootstrap, self._places, self.physical)
         return sum(map(len, everything.values())) - sum(map(len, committed.values()))
-
-
-class Watcher:
-    """Reads along, read_committed, from before the first record is written; :attr:`records` by place."""
-
-    def __init__(self, bootstrap: str, places: Sequence[Place], physical: Callable[[str], str]) -> None:
-        self.records: dict[Place, list[Record]] = {place: [] for place in places}
-        self._logical = {physical(topic): topic for topic, _ in places}
-        self._consumer = _consumer(bootstrap, "read_committed")
-        self._consumer.assign([ck.TopicPartition(physical(topic), n, 0) for topic, n in places])
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def count(self, place: Place) -> int:
-        return len(self.records[place])
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _read(self) -> None:
-        while not self._stopping.is_set():
-            for message in self._consumer.consume(1000, 0.01):
-                if message.error() is None:
-                    place = self._logical[message.topic()], message.partition()
-                    self.records[place].append(_record(message))
-        self._consumer.close()
-
-
-def read(
-    bootstrap: str, places: Iterable[Place], physical: Callable[[str], str], isolation: str = "read_committed"
-) -> dict[Place, list[Record]]:
-    """Return all records of ``places``, from the beginning to what is stable (or written at all) now."""
-    found: dict[Place, list[Record]] = {place: [] for place in places}
-    logical = {physical(topic): topic for topic, _ in found}
-    consumer = _consumer(bootstrap, isolation)
-    consumer.assign([ck.TopicPartition(physical(topic), n, 0) for topic, n in found])
-    open_places, deadline = set(found), time.monotonic() + READ_S
-    while open_places:
-        assert time.monotonic() < deadline, f"no end of {sorted(open_places)} in {READ_S:g} s"
-        for message in consumer.consume(2000, 0.05):
-            place = logical[message.topic()], message.partition()
-            if message.error() is None:
-                found[place].append(_record(message))
-            elif message.error().code() == ck.KafkaError._PARTITION_EOF:
-                open_places.discard(place)
-    consumer.close()
-    return found
-
-
-def _record(message: ck.Message) -> Record:
-    return Record(message.offset(), message.key(), message.timestamp()[1], message.value())
-
-
-def _consumer(bootstrap: str, isolation: str) -> ck.Consumer:
-    return ck.Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "reads-for-tests",
-            "isolation.level": isolation,
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 10,
-        }
-    )

@@ -7,6 +7,7 @@ import pipeline_oracle as oracle
 import pytest
 from pipeline_input import VENUES, Collecting, Shape
 from pipeline_oracle import differences
+from pipeline_restarts import run_with_restarts
 
 from collector.raw_log import Entry
 from contracts.partitioning import PARTITIONS
@@ -15,7 +16,7 @@ from streamkit.drive import decoded
 
 pytestmark = pytest.mark.e2e
 
-SHAPE = Shape(seconds=40, options=80)
+SHAPE = Shape(seconds=40, options=64, updates_per_option_s=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_going_on_from_a_checkpoint_is_like_never_having_stopped(raw, codecs, ex
     """Each service dies after every so many units, three of which no checkpoint holds and are computed again."""
     found = {}
     for partition in (0, 2):
-        outputs, restarts = oracle.run_with_restarts(raw[partition], codecs, partition=partition, every=every)
+        outputs, restarts = run_with_restarts(raw[partition], codecs, partition=partition, every=every)
         closed = expected["market.clock", partition].records
         assert restarts == closed // len(VENUES) // every + 2 * (closed // every), "the normalizer's unit is all venues"
         found |= {(topic, partition): oracle.summary(outputs.get(topic, ())) for topic in oracle.derived()}
@@ -103,7 +104,7 @@ def test_going_on_from_a_checkpoint_is_like_never_having_stopped(raw, codecs, ex
 def test_one_changed_frame_is_caught(entries, codecs, expected):
     """The comparison's own control: one digit of one of the thousands of records."""
     number, entry = next(
-        (i, e) for i, e in enumerate(entries) if e.record.channel == "trades.option.BTC.100ms" and i > 5_000
+        (i, e) for i, e in enumerate(entries) if e.record.channel == "trades.option.BTC.100ms" and i > 2_000
     )
     changed = entry.record.payload.replace(b'"trade_seq":', b'"trade_seq":9', 1)
     altered = [*entries]
