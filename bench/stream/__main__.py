@@ -5,28 +5,30 @@ import datetime as dt
 import signal
 import sys
 import tempfile
-import uuid
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import asdict, fields
 from pathlib import Path
 
-from bench.stream import isolation, machine, measure
+from bench.stream import isolation, machine
 from bench.stream.job import Job
 from bench.stream.measure import Failed, Material
-from bench.stream.report import Conditions, Results, page, tables
+from bench.stream.plan import Plan, Results
+from bench.stream.report import Conditions, page, tables
 from bench.stream.roster import CONTENDERS, ROOT
+from bench.stream.rounds import Rounds
 from bench.stream.workload import INSTRUMENTS, expected_lines, input_lines
 
 from contracts.provision import provision_schemas
 from contracts.registry import Registry
+from contracts.wire import Codecs
 from stack import embedded
 from stack.artifacts import programs
 from stack.embedded import Endpoints
 from stack.errors import StackError
 
 PAGE = ROOT / "docs" / "reference" / "bench-stream.md"
-WARMER = "confluent-transactions"  # uses all the broker is asked for later: fetches, transactions, group offsets
-QUICK = {"records": 30_000, "repeat": 1, "seconds": 3.0, "drop": 1.0, "patience": 0.0}
+FULL = Plan(records=300_000, repeat=3, rate=5_000.0, seconds=15.0, drop_s=3.0, patience_s=30.0, attempts=3)
+QUICK = Plan(records=30_000, repeat=1, rate=5_000.0, seconds=3.0, drop_s=1.0, patience_s=0.0, attempts=1)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,13 +39,13 @@ def main(arguments: Sequence[str]) -> int:
         directory = Path(home)
         try:
             endpoints = embedded.start(directory, _say, components=("kafka", "registry"), die_with_starter=True)
-            results, busy = _measure_all(options, endpoints, directory)
+            results, others = _measure_all(options, endpoints, directory)
         except (StackError, Failed) as error:
             _say(str(error))
             return 2
         finally:
             embedded.stop(directory)
-    conditions = _conditions(options, arguments, busy)
+    conditions = _conditions(options, arguments, others)
     print(tables(results, conditions))
     if options.output is not None:
         options.output.write_text(page(results, conditions), encoding="utf-8")
@@ -53,67 +55,24 @@ def main(arguments: Sequence[str]) -> int:
 def _measure_all(
     options: argparse.Namespace, endpoints: Endpoints, directory: Path
 ) -> tuple[list[Results], list[float]]:
-    """Measure every contender ``options.repeat`` times in turn; returns their results and how busy the machine was."""
+    """Return what the contenders have shown, and what other programs used of the machine meanwhile."""
     provision_schemas(Registry(endpoints.registry_url))
-    material = _material(options, endpoints)
     results = [Results(contender) for contender in CONTENDERS if contender.name in options.only]
-    interpreters = _interpreters(results, directory)
-    _warm_up(options, endpoints, material)
-    busy: list[float] = []
-    for number, result in product(range(1, options.repeat + 1), results):
-        name = result.contender.name
-        if name not in interpreters:
-            continue
-        for take in (_take_throughput, _take_latency):
-            share = machine.wait_until_quiet(options.patience)
-            busy += [] if share is None else [share]
-            try:
-                said = take(options, result, _new_job(endpoints), material, interpreters[name])
-            except Failed as failed:
-                said = str(failed)
-                result.problems.append(f"round {number}: {said}")
-            _say(f"round {number}, {name}: {said}")
-    return results, busy
-
-
-def _warm_up(options: argparse.Namespace, endpoints: Endpoints, material: Material) -> None:
-    """Let the broker compile its own code on a drain that is not counted: the first contender shall not pay for it."""
-    contender = next(contender for contender in CONTENDERS if contender.name == WARMER)
-    job = _new_job(endpoints)
-    taken = measure.throughput(contender, job, material, options.records, sys.executable)
-    _say(f"warm-up, {WARMER}: {taken.rate:,.0f} records/s, not counted")
-
-
-def _new_job(endpoints: Endpoints) -> Job:
-    return Job(endpoints.bootstrap_servers, endpoints.registry_url, f"b{uuid.uuid4().hex[:10]}")
-
-
-def _take_throughput(
-    options: argparse.Namespace, result: Results, job: Job, material: Material, interpreter: str
-) -> str:
-    count = int(options.records * result.contender.backlog_share)
-    taken = measure.throughput(result.contender, job, material, count, interpreter)
-    result.throughputs.append(taken)
-    return f"{taken.rate:,.0f} records/s"
-
-
-def _take_latency(options: argparse.Namespace, result: Results, job: Job, material: Material, interpreter: str) -> str:
-    taken = measure.latency(
-        result.contender,
-        job,
-        material,
-        interpreter,
-        rate=options.rate,
-        seconds=options.seconds,
-        drop_s=options.drop,
+    rounds = Rounds(
+        plan=options.plan,
+        job=lambda run_id: Job(endpoints.bootstrap_servers, endpoints.registry_url, run_id),
+        material=_material(options.plan, Codecs.connect(endpoints.registry_url)),
+        interpreters=_interpreters(results, directory),
+        broker_pids=[status.pid for status in embedded.status(directory)],
+        say=_say,
     )
-    result.latencies.append(taken)
-    return f"p50 {taken.p50:,.0f} ms, p99 {taken.p99:,.0f} ms, worst {taken.worst:,.0f} ms"
+    rounds.warm_up()
+    rounds.run(results)
+    return results, rounds.others
 
 
-def _material(options: argparse.Namespace, endpoints: Endpoints) -> Material:
-    codecs = Job(endpoints.bootstrap_servers, endpoints.registry_url, "").codecs()
-    count = max(options.records, INSTRUMENTS + int(options.rate * options.seconds))
+def _material(plan: Plan, codecs: Codecs) -> Material:
+    count = max(plan.records, INSTRUMENTS + int(plan.rate * plan.seconds))
     return Material(list(input_lines(codecs, count)), list(expected_lines(codecs, count)))
 
 
@@ -131,42 +90,38 @@ def _interpreters(results: Sequence[Results], directory: Path) -> dict[str, str]
     return found
 
 
-def _conditions(options: argparse.Namespace, arguments: Sequence[str], busy: Sequence[float]) -> Conditions:
+def _conditions(options: argparse.Namespace, arguments: Sequence[str], others: Sequence[float]) -> Conditions:
     return Conditions(
         machine=machine.description(programs()["kafka"].title),
         commit=machine.commit(),
         command=" ".join(["./run bench stream", *arguments]),
         date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        records=options.records,
-        repeat=options.repeat,
-        rate=options.rate,
-        seconds=options.seconds,
-        drop_s=options.drop,
-        busy=busy,
+        plan=options.plan,
+        others=others,
     )
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     names = [contender.name for contender in CONTENDERS]
     parser = argparse.ArgumentParser(prog="./run bench stream", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke run: small, once, no page unless --output is given"
-    )
+    parser.add_argument("--quick", action="store_true", help="a smoke run; no page unless --output is given")
     parser.add_argument("--only", default=",".join(names), help=f"contenders, of: {', '.join(names)}")
-    parser.add_argument("--records", type=int, default=300_000, help="backlog to drain")
-    parser.add_argument("--rate", type=float, default=5_000.0, help="records per second of the latency run")
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of the latency run")
-    parser.add_argument("--drop", type=float, default=3.0, help="seconds of it to leave out at the start")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds")
-    parser.add_argument("--patience", type=float, default=30.0, help="seconds to wait for a quiet machine, each time")
-    parser.add_argument("--output", type=Path, default=PAGE, help="page to write")
-    if "--quick" in arguments:
-        parser.set_defaults(**QUICK, output=None)
+    parser.add_argument("--records", type=int, help="backlog to drain")
+    parser.add_argument("--rate", type=float, help="records per second of the latency run")
+    parser.add_argument("--seconds", type=float, help="length of the latency run")
+    parser.add_argument("--drop-s", type=float, help="seconds of it to leave out at the start")
+    parser.add_argument("--repeat", type=int, help="rounds")
+    parser.add_argument("--patience-s", type=float, help="how long each measurement waits for a quiet machine")
+    parser.add_argument("--attempts", type=int, help="how often a measurement that others disturb is taken")
+    parser.add_argument("--output", type=Path, help="page to write; default: docs/reference/bench-stream.md")
+    quick = "--quick" in arguments
+    parser.set_defaults(**asdict(QUICK if quick else FULL), output=None if quick else PAGE)
     options = parser.parse_args(arguments)
     options.only = [name.strip() for name in options.only.split(",")]
     unknown = sorted(set(options.only) - set(names))
     if unknown:
         parser.error(f"--only {', '.join(unknown)}: no such contender; take some of {', '.join(names)}")
+    options.plan = Plan(**{entry.name: getattr(options, entry.name) for entry in fields(Plan)})
     return options
 
 

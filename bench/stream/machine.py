@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,23 +30,33 @@ def commit() -> str:
     return f"{head} with uncommitted changes" if changed else head
 
 
-def busy() -> float | None:
-    """Return the share of the machine used during the next second, 0 to 1; None where the system does not tell."""
-    before = _jiffies()
-    time.sleep(SAMPLE_S)
-    after = _jiffies()
-    if before is None or after is None or after[1] == before[1]:
-        return None
-    return (after[0] - before[0]) / (after[1] - before[1])
-
-
-def wait_until_quiet(patience_s: float) -> float | None:
-    """Wait for others to finish, for at most ``patience_s``; returns the share they still use."""
+def wait_until_quiet(patience_s: float) -> None:
+    """Wait for others to finish, for at most ``patience_s``."""
     deadline = time.monotonic() + patience_s
-    while True:
-        share = busy()
-        if share is None or share <= QUIET or time.monotonic() >= deadline:
-            return share
+    while time.monotonic() < deadline and (_busy() or 0.0) > QUIET:
+        pass
+
+
+class Others:
+    """How much of the machine other programs use from now on: all that is used, less ours.
+
+    Ours is this process, the children it has waited for by then, and ``pids``.
+    """
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = tuple(pids)
+        self._jiffies, self._ours = _jiffies(), self._our_seconds()
+
+    def share(self) -> float | None:
+        """Return their share since this was made, 0 to 1; None where the system does not tell."""
+        now = _jiffies()
+        if now is None or self._jiffies is None or now[1] == self._jiffies[1]:
+            return None
+        ours = (self._our_seconds() - self._ours) * os.sysconf("SC_CLK_TCK")
+        return max(0.0, now[0] - self._jiffies[0] - ours) / (now[1] - self._jiffies[1])
+
+    def _our_seconds(self) -> float:
+        return sum(os.times()[:4]) + sum(cpu_seconds(pid) or 0.0 for pid in self._pids)
 
 
 def cpu_seconds(pid: int) -> float | None:
@@ -55,6 +66,16 @@ def cpu_seconds(pid: int) -> float | None:
     except OSError:
         return None
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _busy() -> float | None:
+    """Return the share of the machine used during the next second, 0 to 1; None where the system does not tell."""
+    before = _jiffies()
+    time.sleep(SAMPLE_S)
+    after = _jiffies()
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
 
 
 def _jiffies() -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ START_S = 90.0  # until the first output
 DRAIN_S = 180.0
 BEHIND_S = 60.0  # how long after the last input outputs are waited for
 STOP_S = 20.0
-FIRST_BURST_S = 0.05
+FIRST_BURST_S = 0.1  # a commit interval
 LOG_TAIL = 3
 
 
@@ -44,6 +44,9 @@ class Throughput:
         """Records per second."""
         return self.records / self.seconds
 
+    def __str__(self) -> str:
+        return f"{self.rate:,.0f} records/s"
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -58,6 +61,9 @@ class Latency:
     worst: float
     offered: float
     behind_s: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:,.0f} ms, p99 {self.p99:,.0f} ms, worst {self.worst:,.0f} ms"
 
 
 @dataclass(frozen=True, slots=True)

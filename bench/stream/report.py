@@ -1,11 +1,11 @@
 """The figures as Markdown: the same text goes to the terminal and into docs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from bench.stream.measure import Latency, Throughput
+from bench.stream.plan import DISTURBED, Plan, Results
 from bench.stream.roster import OURSELVES, Contender
 
 TARGET_RATE = 60_000
@@ -17,35 +17,16 @@ DASH = "–"
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Results:
-    """What one contender has shown so far; ``problems`` are measurements without a figure, and why."""
-
-    contender: Contender
-    throughputs: list[Throughput] = field(default_factory=list)
-    latencies: list[Latency] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float | None:
-        """Median records per second."""
-        return median(result.rate for result in self.throughputs) if self.throughputs else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """Under what the figures were taken; ``busy`` is the share others used right before each measurement."""
+    """Under what the figures were taken; ``others`` is the share of the machine other programs used, by measurement."""
 
     machine: str
     commit: str
     command: str
     date: str
-    records: int
-    repeat: int
-    rate: float
-    seconds: float
-    drop_s: float
-    busy: Sequence[float]
+    plan: Plan
+    others: Sequence[float]
 
 
 def tables(results: Sequence[Results], conditions: Conditions) -> str:
@@ -65,9 +46,9 @@ def page(results: Sequence[Results], conditions: Conditions) -> str:
             (
                 "# Benchmark: the run loop and its peers",
                 f"Written by `{conditions.command}` on {conditions.date} at commit {conditions.commit}.",
-                f"Machine: {conditions.machine}. {_load(conditions.busy)}",
+                f"Machine: {conditions.machine}. {_load(conditions.others, conditions.plan)}",
                 tables(results, conditions),
-                _METHOD.format(c=conditions),
+                _METHOD.format(c=conditions.plan),
                 _settings_table(result.contender for result in results),
                 _CAVEATS,
             )
@@ -91,18 +72,23 @@ def _met(is_met: bool) -> str:
     return "met" if is_met else "**missed**"
 
 
-def _load(busy: Sequence[float]) -> str:
-    if not busy:
-        return "How busy the machine was with other things is not known."
+def _load(others: Sequence[float], plan: Plan) -> str:
+    if not others:
+        return "How much other programs used of it is not known."
+    told = (
+        f"During the measurements other programs used {median(others):.0%} of it (median; {max(others):.0%} at most)."
+    )
+    if plan.attempts == 1:
+        return told
     return (
-        f"Right before the measurements other programs, the idle broker among them, used {median(busy):.0%} of the "
-        f"machine in the median, {max(busy):.0%} at most."
+        f"{told} A measurement with more than {DISTURBED:.0%} was taken again, {plan.attempts} times at most, and the "
+        "least disturbed counts."
     )
 
 
 def _throughput_table(results: Sequence[Results], ours: float | None, conditions: Conditions) -> str:
     lines = [
-        f"## Throughput: draining {conditions.records:,} records",
+        f"## Throughput: draining {conditions.plan.records:,} records",
         "",
         "| contender | guarantee | records/s (min–max) | of streamkit | CPU µs/record | records | runs, all verified |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -116,8 +102,8 @@ def _throughput_table(results: Sequence[Results], ours: float | None, conditions
             _spread(done, lambda one: one.rate),
             f"{result.rate / ours:.2f}×" if result.rate and ours else DASH,
             f"{median(cpu):.1f}" if cpu else DASH,
-            f"{int(conditions.records * result.contender.backlog_share):,}",
-            f"{len(done)} of {conditions.repeat}",
+            f"{int(conditions.plan.records * result.contender.backlog_share):,}",
+            f"{len(done)} of {conditions.plan.repeat}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -125,7 +111,7 @@ def _throughput_table(results: Sequence[Results], ours: float | None, conditions
 
 def _latency_table(results: Sequence[Results], conditions: Conditions) -> str:
     lines = [
-        f"## Latency: input written to output visible, at {conditions.rate:,.0f} records/s",
+        f"## Latency: input written to output visible, at {conditions.plan.rate:,.0f} records/s",
         "",
         "| contender | p50 ms | p95 ms | p99 ms (min–max) | worst ms | offered/s | keeps up | runs, all verified |",
         "|---|---:|---:|---:|---:|---:|---|---:|",
@@ -140,7 +126,7 @@ def _latency_table(results: Sequence[Results], conditions: Conditions) -> str:
             f"{max(one.worst for one in done):,.0f}" if done else DASH,
             _middle(done, lambda one: one.offered),
             DASH if not done else f"no, {max(behind):,.0f} s behind" if behind else "yes",
-            f"{len(done)} of {conditions.repeat}",
+            f"{len(done)} of {conditions.plan.repeat}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -170,12 +156,13 @@ _METHOD = """\
   Avro by the contract's own codecs for every contender. The step keeps count, sum and the last 16 rates of each
   instrument and answers with all three kinds of number.
 * Every contender is a process of its own, one at a time, on topics of its own that hold the same bytes. The order is
-  contender by contender, {c.repeat} rounds, after one drain that is not counted and warms the broker up; figures are
+  contender by contender, {c.repeat} times over, after one drain that is not counted and warms the broker up; figures are
   medians of the rounds, with the lowest and the highest. Each measurement waits for a while for a quiet machine.
 * All outputs are read by one read_committed reader and compared with those computed without a broker: every key and
   value, per partition, in order (in the throughput runs the timestamps, too). A run with a difference has no figure.
-* Throughput: the backlog is there before the contender starts. Counted is what becomes visible later than 50 ms after
-  the first output, over the time from the first to the last output: a transaction is worked on before it is visible.
+* Throughput: the backlog is there before the contender starts. Counted is what becomes visible later than 100 ms (a
+  commit interval) after the first output, over the time from the first to the last output: a transaction is worked on
+  before it is visible.
   CPU is the contender's own, in the same window, per record counted.
 * Latency: {c.rate:,.0f} inputs a second for {c.seconds:g} s from another process, after the contender has answered one
   record per instrument; the first {c.drop_s:g} s are left out. From the input's timestamp, taken as it is handed to the
