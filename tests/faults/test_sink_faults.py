@@ -27,6 +27,7 @@ from streamkit.kafka import KafkaBroker
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = str(Path(__file__).with_name("sink_service.py"))
 TOPICS = ("market.trades", "market.tickers", "options.greeks", "dealer.exposure")
+MARGIN = 300_000  # what one delivery may add to a partition: librdkafka hands over a fetch, at most 5,000 records
 SMALL = {"GAMMAFLOW_SINK_FLUSH_ROWS": "50", "GAMMAFLOW_SINK_FLUSH_AGE_MS": "20"}
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -64,18 +65,18 @@ def write_everywhere(scene, n: int) -> None:
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(scene) -> None:
-    """Records keep coming while one process after the other dies."""
-    dice, progress = random.Random(3), []
+    """Records keep coming while one process after the other dies, some at work, some before they got to it."""
+    dice, progress = random.Random(3), [0]
     for _ in range(8):
-        write_everywhere(scene, 150)
+        write_everywhere(scene, 100)
         process = scene.start(**SMALL)
-        deadline = time.monotonic() + 1.5 + dice.random() * 2
-        while time.monotonic() < deadline:
-            write_everywhere(scene, 10)
+        scene.wait_until_up(process)
+        time.sleep(dice.random() * 1.5)
+        write_everywhere(scene, 5)
         process.kill()
         assert process.wait() == -signal.SIGKILL, scene.told()
-        progress.append(sum(len(scene.stored(topic)) for topic in TOPICS) if scene.lives > 1 else 0)
-    assert len(set(progress)) >= 4, f"the kills came too early to prove anything: {progress}"
+        progress.append(sum(len(scene.stored(topic)) for topic in TOPICS))
+    assert len(set(progress)) > 4, f"the kills came too early to prove anything: {progress}"
     with scene.sink(**SMALL) as process:
         scene.wait_until_stored(process)
     scene.assert_exact()
@@ -234,22 +235,23 @@ def test_clickhouse_away_for_ten_seconds_is_caught_up_with(scenes, stack, run_id
     engine = embedded.start(home, print, components=("clickhouse",), die_with_starter=True)
     scene = scenes.Scene(stack, run_id, tmp_path, engine.clickhouse_url, topics=TOPICS)
     scene.keep_doubles()
+    limits = {"GAMMAFLOW_SINK_FLUSH_AGE_MS": "20", "GAMMAFLOW_SINK_FLUSH_BYTES": "16384"}
     try:
-        write_everywhere(scene, 100)
-        with scene.sink(**SMALL, GAMMAFLOW_SINK_FLUSH_BYTES="16384") as process:
+        write_everywhere(scene, 50)
+        with scene.sink(**limits) as process:
             scene.wait_until_stored(process)
             (component,) = embedded.status(home)
             os.kill(component.pid, signal.SIGKILL)
-            until = time.monotonic() + 10
-            states, paused = set(), 0
-            while time.monotonic() < until:
-                write_everywhere(scene, 50)
-                states.add(scene.health().get("state"))
-                paused = max(paused, scene.health().get("paused_partitions", 0))
-                time.sleep(0.2)
+            away = time.monotonic() + 10
+            write_everywhere(scene, 300)
+            seen = [scene.health()]
+            while time.monotonic() < away:
+                time.sleep(0.5)
+                seen.append(scene.health())
             assert process.poll() is None, scene.told()
-            assert "waiting" in states
-            assert paused > 0, "nothing was held back: too little came to prove it"
+            assert "waiting" in {health["state"] for health in seen}
+            assert max(health["paused_partitions"] for health in seen) > 0, "nothing was held back"
+            assert max(health["buffered_bytes"] for health in seen) < 16 * (2 * 16_384 + MARGIN)
             embedded.start(home, print, components=("clickhouse",), die_with_starter=True)
             scene.wait_until_stored(process)
         scene.assert_exact()

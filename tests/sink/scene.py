@@ -121,15 +121,21 @@ class Scene:
     def wait_until_stored(self, process: "subprocess.Popen[bytes] | None" = None, *, within_s: float = WAIT_S) -> None:
         """Return when ``process``, if given, is up and the last record of every ledger has a row."""
         deadline = time.monotonic() + within_s
-        while process is not None and not self.health():
-            assert process.poll() is None, self.told()
-            assert time.monotonic() < deadline, f"not up: {self.told()[-3000:]}"
-            time.sleep(0.1)
+        if process is not None:
+            self.wait_until_up(process)
         with self._when_there(deadline) as client:
             while missing := [key for key, offsets in self.ledger.items() if self._last(client, *key) < offsets[-1]]:
                 assert process is None or process.poll() is None, self.told()
-                assert time.monotonic() < deadline, f"{missing} not stored: {self.told()[-3000:]}"
+                assert time.monotonic() < deadline, f"{missing} not stored: {self.health()}"
                 time.sleep(0.1)
+
+    def wait_until_up(self, process: "subprocess.Popen[bytes]") -> None:
+        """Return when ``process`` reads."""
+        deadline = time.monotonic() + WAIT_S
+        while not self.health():
+            assert process.poll() is None, self.told()
+            assert time.monotonic() < deadline, f"not up: {self.told()[-3000:]}"
+            time.sleep(0.02)
 
     def stored(self, topic: str, partition: int = 1) -> list[int]:
         """Return the offsets in a table, as often as they are there, without FINAL; exploded rows count once."""

@@ -132,7 +132,7 @@ class Store:
                 self._count(skipped=1)
                 self._log.info("found_stored", token=insert.token)
                 return
-            # A view: a bytes body would be repeated by the client when the connection breaks, before the table is asked.
+            # A view: a bytes body the client would repeat by itself when the connection breaks, the table not asked.
             body = cast("bytes", memoryview(insert.body))
             self._client.raw_insert(insert.table, insert_block=body, fmt="Native", settings=settings)
             self._count(inserts=1)

@@ -1,5 +1,6 @@
 """The process around the pipeline: what is connected in which order, and how it ends."""
 
+import logging
 import os
 import signal
 import sys
@@ -70,6 +71,8 @@ def run(settings: Settings, *, broker: Broker | None = None, hooks: Hooks | None
     ``broker`` and ``hooks`` are for tests.
     """
     log = logger("sink", settings.log_format)
+    for library in ("clickhouse_connect", "urllib3"):
+        logging.getLogger(library).setLevel(logging.ERROR)  # they tell of every attempt; the sink tells of the wait
     stopping = StopSignal()
     try:
         pipeline = build(settings, broker or KafkaBroker(settings.bootstrap_servers), stopping, log, hooks or NoHooks())
