@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from contracts.provision import ProvisionError
 from gammaflow import bench, checks, demo, doctor, sql, stack_commands, topics
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         code: int = args.run(args)
-    except (UserError, StackError) as error:
+    except (UserError, StackError, ProvisionError) as error:
         print(f"gammaflow: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
