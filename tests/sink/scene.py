@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +136,14 @@ class Scene:
             assert process.poll() is None, self.told()
             assert time.monotonic() < deadline, f"not up: {self.told()[-3000:]}"
             time.sleep(0.02)
+
+    def wait_until_health(self, holds: Callable[[Mapping[str, Any]], bool]) -> Mapping[str, Any]:
+        """Return the first health report for which ``holds``."""
+        deadline = time.monotonic() + WAIT_S
+        while not holds(health := self.health()):
+            assert time.monotonic() < deadline, f"{health}: {self.told()[-3000:]}"
+            time.sleep(0.1)
+        return health
 
     def stored(self, topic: str, partition: int = 1) -> list[int]:
         """Return the offsets in a table, as often as they are there, without FINAL; exploded rows count once."""
