@@ -6,9 +6,9 @@ metric                                 labels                meaning
 ``gammaflow_sink_rows_total``          table                 Rows inserted.
 ``gammaflow_sink_bytes_total``         table                 Bytes of the blocks inserted.
 ``gammaflow_sink_refused_total``       table                 Records written to the dead letters.
-``gammaflow_sink_inserts``             –                     Inserts acknowledged since the start.
-``gammaflow_sink_retries``             –                     Attempts that failed and were repeated.
-``gammaflow_sink_found_stored``        –                     Inserts whose answer was lost and whose rows were there.
+``gammaflow_sink_inserts_total``       –                     Inserts acknowledged.
+``gammaflow_sink_retries_total``       –                     Attempts that failed and were repeated.
+``gammaflow_sink_found_stored_total``  –                     Inserts whose answer was lost and whose rows were there.
 ``gammaflow_sink_position``            topic, partition      Last offset stored or refused.
 ``gammaflow_sink_lag_records``         topic, partition      Offsets between the log end and the position.
 ``gammaflow_sink_buffered_bytes``      –                     Record values held in memory.
@@ -47,16 +47,17 @@ class Reporter:
         self._refused = Counter("gammaflow_sink_refused", "Dead letters.", ("table",), registry=registry)
         self._position = Gauge("gammaflow_sink_position", "Last offset done.", place, registry=registry)
         self._lag = Gauge("gammaflow_sink_lag_records", "Offsets not stored yet.", place, registry=registry)
-        self._totals = {
-            name: Gauge(f"gammaflow_sink_{name}", text, registry=registry)
+        self._buffered = Gauge("gammaflow_sink_buffered_bytes", "Record values held.", registry=registry)
+        self._paused = Gauge("gammaflow_sink_paused_partitions", "Partitions paused.", registry=registry)
+        self._counters = {
+            name: Counter(f"gammaflow_sink_{name}", text, registry=registry)
             for name, text in (
                 ("inserts", "Inserts acknowledged."),
                 ("retries", "Attempts repeated."),
                 ("found_stored", "Inserts found after their answer was lost."),
-                ("buffered_bytes", "Record values held."),
-                ("paused_partitions", "Partitions paused."),
             )
         }
+        self._told = dict.fromkeys(self._counters, 0)
         self._health_file = health_file
         self._last_insert: float | None = None
         if metrics_port:
@@ -81,15 +82,13 @@ class Reporter:
         for lane in lanes:
             self._position.labels(*lane.place).set(lane.done)
             self._lag.labels(*lane.place).set(unstored[lane.place])
-        totals = {
-            "inserts": counters.inserts,
-            "retries": counters.retries,
-            "found_stored": counters.skipped,
-            "buffered_bytes": sum(lane.bytes for lane in lanes),
-            "paused_partitions": sum(lane.paused for lane in lanes),
-        }
-        for name, value in totals.items():
-            self._totals[name].set(value)
+        counts = {"inserts": counters.inserts, "retries": counters.retries, "found_stored": counters.skipped}
+        for name, count in counts.items():
+            self._counters[name].inc(count - self._told[name])
+        self._told = counts
+        held, paused = sum(lane.bytes for lane in lanes), sum(lane.paused for lane in lanes)
+        self._buffered.set(held)
+        self._paused.set(paused)
         if self._health_file is not None:
             beat = {
                 "service": "sink",
@@ -99,6 +98,8 @@ class Reporter:
                 "lag": sum(unstored.values()) if len(behind) == len(lanes) else None,
                 "lag_by_topic": {f"{p.topic}/{p.partition}": n for p, n in unstored.items() if n},
                 "last_commit": self._last_insert,
-                **totals,
+                "buffered_bytes": held,
+                "paused_partitions": paused,
+                **counts,
             }
             health.write(self._health_file, beat)
