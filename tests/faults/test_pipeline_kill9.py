@@ -30,17 +30,38 @@ def test_killed_services_write_the_bytes_of_a_run_without_kills(stand, reference
     assert outcome.replayed > 0, "no restart had anything to make up for"
 
 
+def begin_and_kill_all(run):
+    """Kill every service when each of its tasks has begun and none of the services is done."""
+    for service in CLOCKS:
+        run.start(service, COMMIT_MAX_RECORDS=300)
+    clocks = [(clock, n) for clock in CLOCKS.values() for n in range(PARTITIONS)]
+    run.wait(lambda: all(run.watcher.count(clock) for clock in clocks), "every task to begin")
+    run.kill()
+    assert run.units("dealer-flow") < run.stand.units("dealer-flow"), "nothing left to be done wrong"
+
+
+def test_lost_checkpoints_are_made_up_for_by_the_whole_log(stand, reference):
+    """State is only ever a short cut: without it everything is computed again, and nothing is written twice."""
+    with Run(stand, "lost") as run:
+        begin_and_kill_all(run)
+        run.lose_checkpoints()
+        again = len(run.lives)
+        for service in CLOCKS:
+            run.start(service)
+        run.drain()
+        starts = [event for life in run.lives[again:] for event in life.events("task_started")]
+        assert [event["replaying"] for event in starts] == [True] * len(CLOCKS) * PARTITIONS
+        assert {offset for event in starts for offset in event["positions"].values()} == {0}
+        assert run.differences(reference) == []
+
+
 def test_a_service_restored_to_an_empty_state_is_caught(stand, reference):
     """The negative control: every unit is closed once, nothing is lost or doubled, only what is said is wrong."""
     with Run(stand, "forgets") as run:
-        lives = {service: run.start(service, COMMIT_MAX_RECORDS=300) for service in CLOCKS}
-        clocks = [("dealer.clock", n) for n in range(PARTITIONS)]
-        run.wait(lambda: all(run.watcher.count(clock) for clock in clocks), "every task to begin", lives.values())
-        lives["dealer-flow"].process.kill()
-        lives["dealer-flow"].process.wait()
-        assert run.units("dealer-flow") < stand.units("dealer-flow"), "nothing left to be wrong about"
+        begin_and_kill_all(run)
         forget(run, "dealer-flow")
-        run.start("dealer-flow")
+        for service in CLOCKS:
+            run.start(service)
         run.drain()
         found = run.written()
     wrong = differences(found, reference)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import confluent_kafka as ck
@@ -38,7 +39,7 @@ class Moment(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A kill: what the process had done in its life when it came."""
+    """A kill: the tasks the process owned, the units closed since it did, and those that were left to do."""
 
     service: str
     phase: str
@@ -49,11 +50,16 @@ class Hit(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """A run with kills; ``replayed`` are the input offsets read a second time, ``restores`` the tasks that did."""
+    """A run with kills.
+
+    ``restores`` counts the tasks that had to replay, ``replayed`` the input offsets they read a second time;
+    ``restarts`` the processes that ended by themselves and asked for it.
+    """
 
     records: int
     hits: list[Hit] = field(default_factory=list)
     lives: int = 0
+    restarts: int = 0
     restores: int = 0
     replayed: int = 0
     aborted: int = 0
@@ -64,10 +70,12 @@ class Outcome:
 
     def __str__(self) -> str:
         at_work = Counter(hit.service for hit in self.at_work())
+        starting = len(self.hits) - at_work.total()
         return (
-            f"{at_work.total()} kills at work ({dict(at_work)}), {len(self.hits) - at_work.total()} while starting, "
-            f"{self.lives} lives, {self.records} raw records, {self.restores} tasks replayed {self.replayed} offsets, "
-            f"{self.aborted} records in transactions that died, {self.seconds:.0f} s"
+            f"{self.records} raw records, {self.lives} lives: {at_work.total()} ended by kills at work "
+            f"({dict(at_work)}), {starting} by kills while starting, {self.restarts} by themselves; "
+            f"{self.restores} tasks replayed {self.replayed} offsets, {self.aborted} records in transactions that died, "
+            f"{self.seconds:.0f} s"
         )
 
 
@@ -86,9 +94,9 @@ class Killing:
         self._run = run
         self._rng = random.Random(seed)
         self._left = {service: moments(self._rng, at_work=at_work, starting=starting) for service in SERVICES}
-        self._lives: dict[str, Life] = {}
         self._strike_at: dict[str, float | None] = dict.fromkeys(SERVICES)
-        self._committed: dict[int, Mapping[str, int]] = {}  # by number of the life: what was committed before it
+        self._owned_at: dict[Path, int] = {}  # units closed when a life, by its log, was first seen to own all tasks
+        self._committed: dict[int, Mapping[str, int]] = {}  # before each life that follows a kill, by its number
         self.outcome = Outcome(records=run.stand.written.total())
 
     def go(self) -> Outcome:
@@ -99,40 +107,48 @@ class Killing:
             for service in SERVICES:
                 if self._left[service] and self._is_due(service, self._left[service][0]):
                     self._kill(service, self._left[service].pop(0))
-            self._run.require_alive(self._lives.values())
-            time.sleep(0.002)
+            self._run.supervise()
+            time.sleep(0.005)
         self._run.drain()
         return self._finish(time.monotonic() - began)
 
     def _start(self, service: str) -> None:
         self._committed[len(self._run.lives)] = self._offsets(service)
-        self._lives[service] = self._run.start(service, **BUSY)
+        self._run.start(service, **BUSY)
+
+    def _life(self, service: str) -> Life:
+        return next(life for life in self._run.running if life.service == service)
 
     def _is_due(self, service: str, moment: Moment) -> bool:
-        life, now = self._lives[service], time.monotonic()
+        life, now = self._life(service), time.monotonic()
         if moment.phase == "starting":
             return now >= life.began + moment.at
         strike_at = self._strike_at[service]
         if strike_at is not None:
             return now >= strike_at
-        closed = self._run.units(service)
-        if closed > life.units_before and closed >= moment.at * self._run.stand.units(service):
+        if self._progress(life) > 0 and self._run.units(service) >= moment.at * self._run.stand.units(service):
             self._strike_at[service] = now + self._rng.uniform(0, JITTER_S)
         return False
 
+    def _progress(self, life: Life) -> int:
+        """Return how many units have been closed since the life was seen to own all its tasks, 0 before."""
+        closed = self._run.units(life.service)
+        if life.log not in self._owned_at and len(life.events("task_started")) == PARTITIONS:
+            self._owned_at[life.log] = closed
+        return closed - self._owned_at.get(life.log, closed)
+
     def _kill(self, service: str, moment: Moment) -> None:
-        life, self._strike_at[service] = self._lives[service], None
-        life.process.kill()
-        life.process.wait()
-        closed = self._run.units(service)
-        left = self._run.stand.units(service) - closed
+        life, self._strike_at[service] = self._life(service), None
+        self._run.kill(service)
+        left = self._run.stand.units(service) - self._run.units(service)
         tasks = len(life.events("task_started"))
-        self.outcome.hits.append(Hit(service, moment.phase, tasks, closed - life.units_before, left))
+        self.outcome.hits.append(Hit(service, moment.phase, tasks, self._progress(life), left))
         self._start(service)
 
     def _finish(self, seconds: float) -> Outcome:
         outcome, lives = self.outcome, self._run.lives
-        outcome.seconds, outcome.lives, outcome.aborted = seconds, len(lives), self._run.aborted()
+        outcome.seconds, outcome.lives, outcome.restarts = seconds, len(lives), self._run.restarts
+        outcome.aborted = self._run.aborted()
         for number, life in enumerate(lives):
             for event in life.events("task_started"):
                 if event["replaying"]:
@@ -141,7 +157,7 @@ class Killing:
         return outcome
 
     def _replayed(self, number: int, partition: int, positions: Mapping[str, int]) -> int:
-        committed = self._committed[number]
+        committed = self._committed.get(number, {})
         return sum(max(0, committed.get(f"{topic}/{partition}", 0) - offset) for topic, offset in positions.items())
 
     def _offsets(self, service: str) -> dict[str, int]:

@@ -14,9 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import confluent_kafka as ck
 import pipeline_oracle as oracle
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from pipeline_oracle import Place, Written
@@ -29,11 +31,13 @@ from contracts.provision import provision
 from contracts.topics import TOPICS, physical
 from contracts.wire import Codecs
 from stack.embedded import Endpoints
+from streamkit.service import DONE, RESTART
 
 ALL = ",".join(map(str, range(PARTITIONS)))
 BATCHED = Path(__file__).with_name("pipeline_service.py")
 DRAIN_S = 300.0
 STOP_S = 60.0
+RESTARTS_MAX = 3
 CLOCKS = {name: str(pipeline.clock_out) for name, pipeline in oracle.pipelines().items()}
 
 
@@ -77,7 +81,7 @@ class Life:
     process: subprocess.Popen[bytes]
     log: Path
     began: float
-    units_before: int
+    start_again: Callable[[], object]
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """Return the lines of one event in the process's log; a kill may have cut the last line."""
@@ -95,6 +99,8 @@ class Run:
         self.stand = stand
         self.run_id = run_id
         self.lives: list[Life] = []
+        self.running: list[Life] = []
+        self.restarts = 0  # of processes that ended by themselves and asked for it
         self._admin = AdminClient({"bootstrap.servers": stand.endpoints.bootstrap_servers})
         self._home = tempfile.TemporaryDirectory(prefix="gammaflow-pipeline-")
         self._places = [(topic, n) for topic in oracle.derived() for n in range(PARTITIONS)]
@@ -109,10 +115,7 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for life in self.lives:
-            if life.process.poll() is None:
-                life.process.kill()
-                life.process.wait()
+        self.kill()
         self.watcher.stop()
         self._home.cleanup()
         own = [self.physical(topic) for topic in TOPICS if not topic.startswith("raw.")]
@@ -121,9 +124,20 @@ class Run:
 
     def _keep_everything(self) -> None:
         """Turn compaction off: what it has removed cannot be compared."""
-        entry = ConfigEntry("min.compaction.lag.ms", str(2**63 - 1), incremental_operation=AlterConfigOpType.SET)
-        compacted = [self.physical(topic) for topic, _ in self._places if TOPICS[topic].cleanup == "compact"]
-        changes = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in set(compacted)]
+        compacted = {self.physical(topic) for topic, _ in self._places if TOPICS[topic].cleanup == "compact"}
+        self._configure(compacted, "min.compaction.lag.ms", str(2**63 - 1))
+
+    def lose_checkpoints(self) -> None:
+        """Delete every checkpoint of every service; none of them may run."""
+        topics = [self.physical(pipeline.checkpoint_topic) for pipeline in oracle.pipelines().values()]
+        self._configure(topics, "cleanup.policy", "delete")  # of a compacted topic nothing can be deleted
+        ends = [ck.TopicPartition(topic, n, ck.OFFSET_END) for topic in topics for n in range(PARTITIONS)]
+        for deleted in self._admin.delete_records(ends).values():
+            deleted.result(30)
+
+    def _configure(self, topics: Iterable[str], name: str, value: str) -> None:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        changes = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry]) for topic in topics]
         for changed in self._admin.incremental_alter_configs(changes).values():
             changed.result(30)
 
@@ -150,9 +164,28 @@ class Run:
             process = subprocess.Popen(
                 [sys.executable, *program], env=environment, stdout=output, stderr=subprocess.STDOUT
             )
-        life = Life(service, process, log, time.monotonic(), self.units(service))
+        again = partial(self.start, service, assignment=assignment, poll=poll, **settings)
+        life = Life(service, process, log, time.monotonic(), again)
         self.lives.append(life)
+        self.running.append(life)
         return life
+
+    def kill(self, *services: str) -> None:
+        """kill -9 the processes of ``services``, of all if none is named."""
+        for life in [life for life in self.running if not services or life.service in services]:
+            life.process.kill()
+            life.process.wait()
+            self.running.remove(life)
+
+    def supervise(self) -> None:
+        """Start again what has ended by itself and asks for it, as a supervisor does; fail, with its log, otherwise."""
+        for life in [life for life in self.running if life.process.poll() is not None]:
+            code = life.process.returncode
+            assert code == RESTART, f"exit code {code} by itself: {life.told()}"
+            assert self.restarts < RESTARTS_MAX, f"ended by itself time and again: {life.told()}"
+            self.restarts += 1
+            self.running.remove(life)
+            life.start_again()
 
     def units(self, service: str) -> int:
         """Return how many units of a service a read_committed reader sees closed, over all partitions."""
@@ -160,31 +193,26 @@ class Run:
 
     def drain(self) -> None:
         """Wait until every unit is closed by every service, then stop the processes: each must end with code 0."""
-        alive = [life for life in self.lives if life.process.poll() is None]
-        self.wait(self._all_closed, "every unit to be closed", alive)
-        for life in alive:
+        self.wait(self._all_closed, "every unit to be closed")
+        for life in self.running:
             life.process.send_signal(signal.SIGTERM)
-        codes = [(life.service, life.process.wait(STOP_S)) for life in alive]
-        assert all(code == 0 for _, code in codes), f"exit codes {codes}; {self.told()}"
+        codes = [(life.service, life.process.wait(STOP_S)) for life in self.running]
+        self.running = []
+        assert all(code == DONE for _, code in codes), f"exit codes {codes}; {self.told()}"
 
     def _all_closed(self) -> bool:
         places = [(clock, partition) for clock in CLOCKS.values() for partition in range(PARTITIONS)]
         return all(self.watcher.count(place) >= self.stand.expected[place].records for place in places)
 
-    def wait(self, holds: Callable[[], bool], what: str, alive: Iterable[Life] = ()) -> None:
-        """Wait for ``holds``; fails, with the end of the logs, if it takes too long or one of ``alive`` ends."""
+    def wait(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait for ``holds`` and supervise meanwhile; fails, with the end of the logs, if it takes too long."""
         deadline = time.monotonic() + DRAIN_S
         while not holds():
-            self.require_alive(alive)
+            self.supervise()
             if time.monotonic() > deadline:
                 closed = {service: f"{self.units(service)}/{self.stand.units(service)}" for service in CLOCKS}
                 raise AssertionError(f"waited for {what}; units closed {closed}; {self.told()}")
             time.sleep(0.005)
-
-    def require_alive(self, lives: Iterable[Life]) -> None:
-        """Fail, with the end of its log, if a process has ended by itself."""
-        for life in lives:
-            assert life.process.poll() is None, f"exit code {life.process.returncode} by itself: {life.told()}"
 
     def told(self) -> str:
         return "\n".join(life.told() for life in self.lives[-6:])
