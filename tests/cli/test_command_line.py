@@ -37,3 +37,18 @@ def test_help_lists_every_command() -> None:
     done = subprocess.run([sys.executable, "-m", "gammaflow", "--help"], capture_output=True, text=True, check=True)
     for name in ("demo", "test", "check", "up", "down", "status", "logs", "sql", "topics", "doctor", "bench"):
         assert f"    {name} " in done.stdout
+
+
+def test_what_follows_test_goes_to_pytest() -> None:
+    """Options, too: `./run test --version` is pytest's."""
+    command = [sys.executable, "-m", "gammaflow", "test", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "pytest" in done.stdout + done.stderr
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    """Only commands that pass arguments on take what they do not know."""
+    command = [sys.executable, "-m", "gammaflow", "status", "--nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "unrecognized arguments: --nothing" in done.stderr

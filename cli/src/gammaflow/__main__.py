@@ -35,13 +35,23 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         sub = commands.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, passes_on=command.passes_on)
     return parser
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments; what a command does not know is refused unless it passes it on."""
+    parser = build_parser()
+    args, args_left = parser.parse_known_args(argv)
+    if args_left and not args.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(args_left)}")
+    args.passed_on = args_left
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 a check failed, 2 something the caller can mend."""
-    args = build_parser().parse_args(argv)
+    args = parse(argv)
     try:
         code: int = args.run(args)
     except (UserError, StackError, ProvisionError) as error:

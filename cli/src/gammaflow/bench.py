@@ -19,15 +19,14 @@ def available() -> list[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Name of the benchmark, the rest is its own."""
     parser.add_argument("name", help=f"one of: {', '.join(available())}")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to the benchmark")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it as a module, from the root, in a process of its own."""
     if args.name not in available():
         raise UserError(f"bench {args.name!r} is not known: choose one of {', '.join(available())}")
-    command = [sys.executable, "-m", f"bench.{args.name}", *args.arguments]
+    command = [sys.executable, "-m", f"bench.{args.name}", *args.passed_on]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-COMMAND = Command("bench", "run a benchmark with its peers and print the table", add_arguments, run)
+COMMAND = Command("bench", "run a benchmark with its peers and print the table", add_arguments, run, passes_on=True)

@@ -12,16 +12,9 @@ BIN = ROOT / ".venv" / "bin"
 SOURCES = ("libs/*/src", "services/*/src", "stack/src", "cli/src")
 
 
-def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything after ``test`` goes to pytest."""
-    parser.add_argument(
-        "pytest_arguments", nargs=argparse.REMAINDER, help="passed on to pytest, e.g. tests/greeks -k parity"
-    )
-
-
 def test(args: argparse.Namespace) -> int:
-    """Run the tests."""
-    command = [sys.executable, "-m", "pytest", *args.pytest_arguments]
+    """Run the tests; what follows ``test`` goes to pytest, e.g. ``tests/greeks -k parity``."""
+    command = [sys.executable, "-m", "pytest", *args.passed_on]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
@@ -56,5 +49,5 @@ def passes(name: str, command: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-TEST = Command("test", "run the tests (arguments go to pytest)", add_test_arguments, test)
+TEST = Command("test", "run the tests (arguments go to pytest)", no_arguments, test, passes_on=True)
 CHECK = Command("check", "lint, types, generated files: all static checks", no_arguments, check)
