@@ -14,7 +14,7 @@ from pipeline_oracle import Place, Written  # noqa: E402 - found by the path abo
 from pipeline_processes import CLOCKS, Run, Stand  # noqa: E402 - found by the path above
 from runloop_kills import stack_of  # noqa: E402 - found by the path above
 
-SAMPLE, FULL = Shape(seconds=60), Shape(seconds=168)  # 36,000 and 106,000 raw records
+SAMPLE, FULL = Shape(seconds=48), Shape(seconds=168)  # 29,000 and 106,000 raw records
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

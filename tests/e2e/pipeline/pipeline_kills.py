@@ -74,8 +74,8 @@ class Outcome:
         return (
             f"{self.records} raw records, {self.lives} lives: {at_work.total()} ended by kills at work "
             f"({dict(at_work)}), {starting} by kills while starting, {self.restarts} by themselves; "
-            f"{self.restores} tasks replayed {self.replayed} offsets, {self.aborted} records in transactions that died, "
-            f"{self.seconds:.0f} s"
+            f"{self.restores} tasks replayed {self.replayed} offsets, {self.aborted} records lie in transactions that "
+            f"died, {self.seconds:.0f} s"
         )
 
 
