@@ -155,8 +155,8 @@ _METHOD = """\
 * One broker (replication 1, on the same machine), four partitions, 60 instruments, records of 95 bytes in and 76 out,
   Avro by the contract's own codecs for every contender. The step keeps count, sum and the last 16 rates of each
   instrument and answers with all three kinds of number.
-* Every contender is a process of its own, one at a time, on topics of its own that hold the same bytes. The order is
-  contender by contender, {c.repeat} times over, after one drain that is not counted and warms the broker up; figures are
+* Every contender is a process of its own, one at a time, on topics of its own that hold the same bytes. All of
+  them take their turn, {c.repeat} times over, after one drain that is not counted and warms the broker up. Figures are
   medians of the rounds, with the lowest and the highest. Each measurement waits for a while for a quiet machine.
 * All outputs are read by one read_committed reader and compared with those computed without a broker: every key and
   value, per partition, in order (in the throughput runs the timestamps, too). A run with a difference has no figure.
