@@ -1,5 +1,8 @@
 """The run loop over the broker in memory: what it commits, when it stops, how it comes back."""
 
+import threading
+from itertools import pairwise
+
 import pytest
 
 from contracts.wire import Codecs, RegistryUnavailable
@@ -303,3 +306,67 @@ def test_a_missing_topic_is_named_at_the_start(kit, counting):
     loop = kit.loop(counting.record_pipeline(), run_id="other")
     with pytest.raises(Refused, match=r"run-other\.market\.funding"):
         loop.start()
+
+
+class Meeting:
+    """Holds every task at a point of its commit until all of them are there; ``fails`` then ends the first to leave."""
+
+    def __init__(self, point, parties, *, fails=False):
+        self.point = point
+        self.barrier = threading.Barrier(parties, timeout=30)
+        self.fails = fails
+
+    def at(self, point):
+        if point == self.point and self.barrier.wait() == 0 and self.fails:
+            raise Crash(point)
+
+
+def spread(kit, counting):
+    """Five records on each of the four partitions."""
+    for partition in range(4):
+        kit.write("market.funding", counting.record_input(5), partition)
+
+
+def test_the_tasks_of_a_process_wait_for_their_commits_at_the_same_time(kit, counting):
+    """One after the other would break the barrier: the first would wait for ever for the second."""
+    spread(kit, counting)
+    meeting = Meeting("before-commit", 4)
+    loop = kit.loop(counting.record_pipeline(), partitions=(0, 1, 2, 3), hooks=meeting)
+    loop.start()
+    while not kit.written("alerts.events"):
+        loop.turn()
+    assert not meeting.barrier.broken
+    assert all(kit.written("alerts.events", partition) for partition in range(4))
+
+
+def test_a_commit_that_fails_ends_the_loop_when_the_others_are_through(kit, counting):
+    spread(kit, counting)
+    hooks = Meeting("before-commit", 4, fails=True)
+    loop = kit.loop(counting.record_pipeline(), partitions=(0, 1, 2, 3), hooks=hooks)
+    loop.start()
+    with pytest.raises(Crash):
+        turns(loop, 60)
+    assert sum(bool(kit.written("alerts.events", partition)) for partition in range(4)) == 3
+
+
+@pytest.mark.parametrize(
+    ("commit_s", "apart_s"),
+    [(0.0, 0.1), (0.04, 0.1), (0.5, 0.55)],
+    ids=["quick commits", "commits within the interval", "slow commits leave half the interval to compute"],
+)
+def test_commits_begin_an_interval_apart(kit, counting, commit_s, apart_s):
+    began = []
+
+    class Slow:
+        def at(self, point):
+            if point == "after-send-offsets":
+                began.append(kit.now)
+                kit.now += commit_s
+
+    loop = kit.loop(counting.record_pipeline(), commit_interval_s=0.1, poll_max_records=1, hooks=Slow())
+    kit.write("market.funding", counting.record_input(900))
+    loop.start()
+    turns(loop, 600)
+    gaps = [later - earlier for earlier, later in pairwise(began[1:])]  # the first pays for the start
+    assert gaps
+    assert gaps == pytest.approx([apart_s] * len(gaps), abs=0.02)

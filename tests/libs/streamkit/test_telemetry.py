@@ -67,6 +67,23 @@ def test_the_watchdog_tells_which_call_overran():
     assert told == ["commit"]
 
 
+def test_the_watchdog_still_watches_a_call_when_another_beside_it_returns():
+    told, over = [], threading.Event()
+
+    def overrun(name):
+        told.append(name)
+        over.set()
+
+    watchdog = Watchdog(30.0, overrun)
+    with watchdog.guard("stuck", 0.05):
+        with watchdog.guard("quick"):
+            pass
+        watchdog.start()
+        assert over.wait(30)
+    watchdog.stop()
+    assert told == ["stuck"]
+
+
 def test_the_watchdog_is_silent_about_calls_that_return():
     told = []
     watchdog = Watchdog(30.0, told.append)

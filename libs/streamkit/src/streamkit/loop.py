@@ -1,4 +1,7 @@
-"""The run loop: read, feed the tasks, write what they yield, commit. One process, one thread, one task per partition.
+"""The run loop: read, feed the tasks, write what they yield, commit. One process, one task per partition.
+
+One thread computes. Only commits run side by side, a thread per task, because they are spent waiting for the broker;
+the loop goes on when all are done.
 
 Every error but a timed-out commit ends the process: what was not committed is forgotten by the broker and computed
 again by whoever owns the partition next. There is one way back, :mod:`streamkit.recovery`, and it is the one every
@@ -7,8 +10,9 @@ start takes.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from contracts.topics import physical
@@ -24,7 +28,7 @@ from streamkit.watchdog import Watchdog
 
 POLL_TIMEOUT_S = 0.005
 INIT_TIMEOUT_S = 60.0  # resolving a predecessor waits for the broker's own time-outs
-PARALLEL_INITS = 8
+PARALLEL_CALLS = 8  # transactional calls of different tasks that wait for the broker at the same time
 SLICE_S = 0.02  # of computing per task before the others get their turn
 ADVANCE_MAX_RECORDS = 1_000  # for the same reason
 REGISTRY_RETRY_S = 1.0
@@ -82,6 +86,7 @@ class RunLoop:
         self._ready: set[int] = set()  # stopped computing because their time was over, not for lack of whole units
         self._paused: set[TopicPartition] = set()
         self._rebalances = 0
+        self._pool = ThreadPoolExecutor(PARALLEL_CALLS, thread_name_prefix="broker-call")
         self._wait: _Wait | None = None
         self._next_commit = 0.0
         self._next_beat = 0.0
@@ -124,6 +129,7 @@ class RunLoop:
         for partition in list(self._writers):
             self._stop_task(partition, "stop")
         self._consumer.close()
+        self._pool.shutdown()
 
     def on_assign(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Start every task of which all inputs are here now."""
@@ -171,9 +177,9 @@ class RunLoop:
         """Take over ``partitions``: fence and resolve the predecessors, all at once, then restore one by one."""
         began = self._clock()
         producers = [self._broker.producer(self._transactional_id(partition)) for partition in partitions]
-        with self._watchdog.guard("init_transactions", INIT_TIMEOUT_S * 2), ThreadPoolExecutor(PARALLEL_INITS) as pool:
-            # Each waits up to a second for the broker to end what a dead predecessor left open.
-            list(pool.map(lambda producer: producer.init(INIT_TIMEOUT_S), producers))
+        # Each waits up to a second for the broker to end what a dead predecessor left open.
+        with self._watchdog.guard("init_transactions", INIT_TIMEOUT_S * 2):
+            self._side_by_side([partial(producer.init, INIT_TIMEOUT_S) for producer in producers])
         reader = self._broker.reader()
         for partition, producer in zip(partitions, producers, strict=True):
             self._start_task(partition, producer, reader)
@@ -277,10 +283,19 @@ class RunLoop:
         return full or self._clock() >= self._next_commit
 
     def _commit_all(self) -> None:
-        for writer in self._writers.values():
-            if writer.open:
-                writer.commit(self._consumer)
-        self._next_commit = self._clock() + self._config.commit_interval_s
+        began = self._clock()
+        opened = [writer for writer in self._writers.values() if writer.open]
+        self._side_by_side([partial(writer.commit, self._consumer) for writer in opened])
+        interval = self._config.commit_interval_s
+        # From start to start; but where commits are slow, as much time goes into computing as into the interval's half.
+        self._next_commit = max(began + interval, self._clock() + interval / 2)
+
+    def _side_by_side(self, calls: Sequence[Callable[[], None]]) -> None:
+        """Make ``calls`` at the same time; when all have ended, raise what the first of them raised, if any did."""
+        futures = [self._pool.submit(call) for call in calls]
+        wait(futures)
+        for future in futures:
+            future.result()
 
     def _beat(self) -> None:
         now = self._clock()

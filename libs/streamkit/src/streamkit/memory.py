@@ -1,7 +1,8 @@
 """The broker in memory, for tests: the same rules as Kafka's, and the traps that follow from them.
 
 Offsets are taken by control records and aborted data, too; readers see committed data below the last stable offset;
-a transactional id has one owner; group members hand partitions over one by one. Single-threaded.
+a transactional id has one owner; group members hand partitions over one by one. Single-threaded, but for producers of
+different partitions, which may be used at the same time.
 """
 
 import itertools
