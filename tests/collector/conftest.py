@@ -2,13 +2,32 @@
 
 import gzip
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from collector.dialect import Dialect
+from collector.events import (
+    Action,
+    Answered,
+    Close,
+    Connected,
+    Event,
+    Fetch,
+    Frame,
+    Publish,
+    Request,
+    Send,
+    Session,
+    Tick,
+)
 from collector.raw_log import Entry
+from collector.topic_session import TopicSession
 
 PAYLOADS = Path(__file__).parent / "payloads"
+SECOND = 1_000_000
+START = 1_795_000_000 * SECOND
 
 
 class KeptEntries:
@@ -58,3 +77,56 @@ def recording(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@dataclass
+class Driven:
+    """A session driven in time; keeps every action."""
+
+    session: Session
+    now: int = START
+    actions: list[Action] = field(default_factory=list)
+
+    def feed(self, event: Event) -> list[Action]:
+        actions = self.session.handle(self.now, event)
+        self.actions += actions
+        return actions
+
+    def after(self, seconds: float, event: Event) -> list[Action]:
+        self.now += round(seconds * SECOND)
+        return self.feed(event)
+
+    def settle(self, ack: Callable[[str], list[bytes]], *answers: tuple[str, bytes]) -> None:
+        """Connect, answer each listing (by a part of its request) and every subscribe call; then forget the actions."""
+        sent = self.feed(Connected())
+        for action in sent:
+            if isinstance(action, Fetch):
+                for part, body in answers:
+                    if part in f"{action.request.path}?{action.request.params}":
+                        sent = [*sent, *self.feed(Answered(action.request, body))]
+        while texts := [action.text for action in sent if isinstance(action, Send)]:
+            sent = [got for text in texts for body in ack(text) for got in self.feed(Frame(body))]
+            sent += self.after(1.0, Tick())
+        self.actions.clear()
+
+    def published(self, kind: str) -> list[Publish]:
+        return [action for action in self.actions if isinstance(action, Publish) and action.kind == kind]
+
+    def sent(self) -> list[str]:
+        return [action.text for action in self.actions if isinstance(action, Send)]
+
+    def fetched(self) -> list[Request]:
+        return [action.request for action in self.actions if isinstance(action, Fetch)]
+
+    def closes(self) -> list[str]:
+        return [action.reason for action in self.actions if isinstance(action, Close)]
+
+
+@pytest.fixture
+def drive() -> Callable[[Dialect, tuple[str, ...]], Driven]:
+    """Makes a session of a dialect, stale after 20 s and a channel silent after 60 s, and drives it."""
+
+    def make(dialect: Dialect, underlyings: tuple[str, ...]) -> Driven:
+        return Driven(TopicSession(dialect, underlyings, stale_after_us=20 * SECOND, silent_after_us=60 * SECOND))
+
+    return make

@@ -1,12 +1,14 @@
 """The shell of the ``live`` source: one link per connection slot, all into one log."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 
-from collector.binance import SPOT, USDM, BinanceMarket, BinanceSession, routes
+from collector.binance import SPOT, USDM, BinanceSession, routes
+from collector.bybit import VENUE as BYBIT
+from collector.bybit import connections as bybit_connections
 from collector.deribit import VENUE as DERIBIT
 from collector.deribit import DeribitSession
 from collector.events import Session
@@ -16,10 +18,10 @@ from collector.raw_writer import PublishError
 from collector.receive_clock import ReceiveClock
 from collector.rest import RestClient
 from collector.settings import Settings
+from collector.topic_session import TopicSession
 
 REPORT_EVERY_S = 0.2
 STOP_TIMEOUT_S = 10.0
-_BINANCE = {market.venue: market for market in (USDM, SPOT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +97,40 @@ def _links(settings: Settings, http: aiohttp.ClientSession, log: LiveLog, clock:
 
 
 def _venue_slots(settings: Settings, venue: str) -> list[Slot]:
-    stale_us, silent_us = round(settings.stale_after_s * 1e6), round(settings.silent_after_s * 1e6)
-    if venue == DERIBIT:
-        session = DeribitSession(
-            settings.deribit_ws_url, settings.underlyings, stale_after_us=stale_us, silent_after_us=silent_us
-        )
-        return [Slot(venue, session, settings.deribit_rest_url)]
-    market: BinanceMarket = _BINANCE[venue]
-    spot = market is SPOT
-    base_url = settings.binance_spot_ws_url if spot else settings.binance_usdm_ws_url
-    rest_url = settings.binance_spot_rest_url if spot else settings.binance_usdm_rest_url
-    return [
-        Slot(
-            venue,
-            BinanceSession(
-                market, url, streams, settings.underlyings, stale_after_us=stale_us, silent_after_us=silent_us
-            ),
-            rest_url,
-        )
-        for url, streams in routes(market, base_url).items()
-    ]
+    patience = {
+        "stale_after_us": round(settings.stale_after_s * 1e6),
+        "silent_after_us": round(settings.silent_after_s * 1e6),
+    }
+    return [Slot(venue, session, rest_url) for session, rest_url in _SESSIONS[venue](settings, patience)]
+
+
+def _deribit(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+    yield DeribitSession(settings.deribit_ws_url, settings.underlyings, **patience), settings.deribit_rest_url
+
+
+def _binance_usdm(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+    for url, streams in routes(USDM, settings.binance_usdm_ws_url).items():
+        session = BinanceSession(USDM, url, streams, settings.underlyings, **patience)
+        yield session, settings.binance_usdm_rest_url
+
+
+def _binance_spot(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+    for url, streams in routes(SPOT, settings.binance_spot_ws_url).items():
+        session = BinanceSession(SPOT, url, streams, settings.underlyings, **patience)
+        yield session, settings.binance_spot_rest_url
+
+
+def _bybit(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+    for dialect in bybit_connections(settings.bybit_ws_url, settings.underlyings, settings.bybit_option_connections):
+        yield TopicSession(dialect, settings.underlyings, **patience), settings.bybit_rest_url
+
+
+_SESSIONS: Mapping[str, Callable[[Settings, Mapping[str, int]], Iterator[tuple[Session, str]]]] = {
+    DERIBIT: _deribit,
+    USDM.venue: _binance_usdm,
+    SPOT.venue: _binance_spot,
+    BYBIT: _bybit,
+}
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

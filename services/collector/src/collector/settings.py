@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from collector.raw_log import LARGEST_FRAME_BYTES
 from collector.recorded.catalog import RecordingKind, Selection
 
-Venue = Literal["deribit", "binance-usdm", "binance-spot"]
+Venue = Literal["deribit", "binance-usdm", "binance-spot", "bybit", "okx", "bitmex"]
 _PREFIX = "GAMMAFLOW_COLLECTOR_"
 
 
@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     binance_usdm_rest_url: str = Field(default="https://fapi.binance.com", description="Binance USDⓈ-M REST base")
     binance_spot_ws_url: str = Field(default="wss://stream.binance.com:9443", description="Binance spot streams")
     binance_spot_rest_url: str = Field(default="https://api.binance.com", description="Binance spot REST base")
+    bybit_ws_url: str = Field(
+        default="wss://stream.bybit.com/v5/public", description="Bybit's public WebSocket, before /linear and so on"
+    )
+    bybit_rest_url: str = Field(default="https://api.bybit.com", description="Bybit REST base, before /v5")
+    bybit_option_connections: int = Field(
+        default=4, ge=1, le=50, description="connections the options are spread over: about 580 contracts fit on one"
+    )
 
     max_frame_bytes: int = Field(
         default=LARGEST_FRAME_BYTES,

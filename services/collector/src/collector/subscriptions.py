@@ -1,7 +1,7 @@
 """Bookkeeping of subscribe and unsubscribe calls: chunks, one call at a time, each channel's acknowledgement."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +21,7 @@ class Subscriptions:
     """What is wanted, what is asked for, what stands. Times are microseconds.
 
     ``chunk`` bounds the channels of a call, ``spacing_us`` the time between calls; the next call waits for the answer
-    to the one before, so a refusal is known to be of that chunk.
+    to the one before, so a refusal is known to be of that chunk. :attr:`some_stand` says that a subscription stands.
     """
 
     def __init__(self, *, chunk: int, spacing_us: int) -> None:
@@ -30,11 +30,18 @@ class Subscriptions:
         self._queue: deque[tuple[Change, str]] = deque()
         self._wanted: dict[str, None] = {}
         self._not_before = 0
+        self._size = chunk
         self.outstanding: Call | None = None
+        self.some_stand = False
 
     def __contains__(self, channel: str) -> bool:
         """Return whether ``channel`` is to be subscribed, whatever its state."""
         return channel in self._wanted
+
+    @property
+    def characters(self) -> int:
+        """Return the length of all wanted channels as a JSON array has them."""
+        return sum(map(len, self._wanted)) + len('"",') * len(self._wanted)
 
     def want(self, channels: Iterable[str]) -> None:
         """Subscribe those of ``channels`` that are not wanted yet."""
@@ -60,7 +67,9 @@ class Subscriptions:
         """Ask for everything wanted again: the connection is new."""
         self._queue = deque(("subscribe", channel) for channel in self._wanted)
         self.outstanding = None
+        self.some_stand = False
         self._not_before = 0
+        self._size = self._chunk
 
     def next_call(self, now: int) -> Call | None:
         """Return the call to make now, if any; it is outstanding until :meth:`answer` or :meth:`postpone`."""
@@ -68,7 +77,7 @@ class Subscriptions:
             return None
         change = self._queue[0][0]
         channels: dict[str, None] = {}
-        while self._queue and self._queue[0][0] == change and len(channels) < self._chunk:
+        while self._queue and self._queue[0][0] == change and len(channels) < self._size:
             channels[self._queue.popleft()[1]] = None
         self.outstanding = Call(change, tuple(channels), now)
         self._not_before = now + self._spacing_us
@@ -79,11 +88,26 @@ class Subscriptions:
         call, self.outstanding = self.outstanding, None
         if call is None or call.change == "unsubscribe":
             return ()
+        self._size = min(self._chunk, 2 * self._size)
+        self.some_stand = True
         granted = set(accepted)
         refused = tuple(channel for channel in call.channels if channel not in granted)
         for channel in refused:
             self._wanted.pop(channel, None)
         return refused
+
+    def narrow(self, *, again: Collection[str], refused: Collection[str]) -> None:
+        """Take a refusal of the outstanding call: ``refused`` are wanted no longer, ``again`` is asked for anew.
+
+        Without ``refused`` the next call is half as large, so that the channel the venue minds is found.
+        """
+        call, self.outstanding = self.outstanding, None
+        for channel in refused:
+            self._wanted.pop(channel, None)
+        if call is not None:
+            self._queue.extendleft((call.change, channel) for channel in reversed(call.channels) if channel in again)
+        if not refused:
+            self._size = max(1, len(again) // 2)
 
     def postpone(self, until: int) -> None:
         """Make the outstanding call again, not before ``until``."""
