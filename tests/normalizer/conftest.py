@@ -139,6 +139,65 @@ def binance(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
     return build
 
 
+@pytest.fixture
+def bybit(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
+    """Build a Bybit frame or REST answer from its payload file."""
+    return _builder(raw, "bybit", lambda frame: frame.get("topic", "rpc"))
+
+
+@pytest.fixture
+def shape(raw: Callable[..., RawMessage], shared_data: Path) -> Callable[..., RawMessage]:
+    """Build the first real message of ``shapes/<file>.jsonl`` that holds all of ``words``, received when it was sent.
+
+    ``sent`` is seconds since 1970; the channel is what :func:`channel_of` makes of the frame.
+    """
+
+    def build(venue: str, file: str, *words: str, sent: float, **fields: Any) -> RawMessage:
+        lines = (shared_data / "shapes" / f"{file}.jsonl").read_bytes().splitlines()
+        (line, *_) = [line for line in lines if all(word.encode() in line for word in words)]
+        return raw(venue, line, sent - START, **{"channel": channel_of(orjson.loads(line)), **fields})
+
+    return build
+
+
+def channel_of(frame: dict[str, Any]) -> str:
+    """Return the channel under which the collector writes a frame of Bybit, OKX or BitMEX."""
+    if "topic" in frame:
+        return str(frame["topic"])
+    if "data" in frame and "arg" in frame:
+        argument = frame["arg"]
+        names = (argument[name] for name in ("instId", "instFamily", "uly", "instType") if name in argument)
+        return f"{argument['channel']}:{next(names, '')}"
+    if "data" in frame and "table" in frame:
+        symbol = frame["data"][0]["symbol"] if frame["data"] else frame.get("filter", {}).get("symbol", "")
+        return f"{frame['table']}:{symbol}"
+    return "rpc"
+
+
+def _builder(
+    raw: Callable[..., RawMessage], venue: str, channel: Callable[[dict[str, Any]], str]
+) -> Callable[..., RawMessage]:
+    """Return a builder of frames from a payload file; ``change`` replaces fields of its first entry of data."""
+    payloads = orjson.loads((PAYLOADS / f"{venue}.json").read_bytes())
+
+    def build(name: str, at: float = 0.0, change: dict[str, Any] | None = None, **fields: Any) -> RawMessage:
+        frame = _changed_within(payloads[name], change) if change else payloads[name]
+        kind = {"kind": "snapshot", "channel": name} if name.startswith("rest:") else {"channel": channel(frame)}
+        return raw(venue, orjson.dumps(frame), at, **{**kind, **fields})
+
+    return build
+
+
+def _changed_within(frame: Any, change: dict[str, Any]) -> Any:
+    """Change the first object under data, result and list, if there is one, else the frame itself."""
+    for key in ("data", "result", "list"):
+        if isinstance(frame, dict) and frame.get(key):
+            return {**frame, key: _changed_within(frame[key], change)}
+    if isinstance(frame, list):
+        return [_changed_within(frame[0], change), *frame[1:]]
+    return _changed(frame, change)
+
+
 def _changed(data: dict[str, Any], change: dict[str, Any] | None) -> dict[str, Any]:
     return {name: value for name, value in {**data, **(change or {})}.items() if value is not ABSENT}
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from collector.settings import Settings as CollectorSettings
 from contracts.topics import TOPICS
 from normalizer.limits import Limits
 from normalizer.pipeline import pipeline
@@ -28,11 +29,16 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
     return with_variables
 
 
-def test_defaults_read_every_venue_and_are_the_limits_defaults(loaded: Loaded) -> None:
-    """What is not said is the core's own default."""
+def test_defaults_are_the_collectors_venues_and_the_limits_defaults(loaded: Loaded) -> None:
+    """A venue that the collector does not write would stop the clock; the rest is the core's own default."""
     settings = loaded()
-    assert settings.venues == tuple(sorted(VENUES))
+    assert settings.venues == tuple(sorted(CollectorSettings.model_fields["venues"].default))
     assert settings.limits() == Limits()
+
+
+def test_every_venue_can_be_named(loaded: Loaded) -> None:
+    """What the table has, the variable takes."""
+    assert loaded(VENUES=",".join(VENUES)).venues == tuple(sorted(VENUES))
 
 
 def test_venues_are_separated_by_commas(loaded: Loaded) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal
 
 from contracts.records import RawMessage
 from normalizer import json_fields as read
+from normalizer.contract_value import USD_QUOTES
 from normalizer.events import (
     BadMessage,
     BookUpdate,
@@ -30,7 +31,6 @@ from normalizer.events import (
     InstrumentSpec,
     Invalid,
     Kind,
-    Levels,
     LiquidationPrint,
     Listing,
     Part,
@@ -45,7 +45,6 @@ Market = Literal["usdm", "spot"]
 
 _USDM_QUOTE: Final = re.compile(r"[A-Z]{1,20}(?:_(\d\d)(\d\d)(\d\d))?", re.ASCII)
 _SPOT_QUOTE: Final = re.compile(r"[A-Z0-9]{1,20}")
-_USD_QUOTES: Final = frozenset({"USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "USDP", "DAI"})
 _SIDES: Final[dict[str, Side]] = {"BUY": "buy", "SELL": "sell"}
 _PERPETUALS: Final = frozenset({"PERPETUAL", "TRADIFI_PERPETUAL"})
 
@@ -156,7 +155,7 @@ def _trade_id(data: Json, stream: str) -> str:
 
 def _usd(spec: InstrumentSpec, value: float) -> float | None:
     quote = spec.index_name.removeprefix(spec.underlying)
-    return value if quote in _USD_QUOTES else None
+    return value if quote in USD_QUOTES else None
 
 
 def _force_order(market: Market, data: Json, raw: RawMessage) -> Iterator[Event]:
@@ -192,8 +191,8 @@ def _depth(market: Market, data: Json, raw: RawMessage) -> Iterator[Event]:
         first_id=read.integer(data, "U"),
         last_id=read.integer(data, "u"),
         prev_id=read.integer(data, "pu") if market == "usdm" else None,
-        bids=_levels(data, "b"),
-        asks=_levels(data, "a"),
+        bids=read.text_levels(data, "b"),
+        asks=read.text_levels(data, "a"),
     )
 
 
@@ -206,18 +205,9 @@ def _depth_answer(market: Market, answer: Json, raw: RawMessage) -> Iterator[Eve
         exchange_ts=read.micros_or_none(answer, "T"),
         snapshot=True,
         last_id=read.integer(answer, "lastUpdateId"),
-        bids=_levels(answer, "bids"),
-        asks=_levels(answer, "asks"),
+        bids=read.text_levels(answer, "bids"),
+        asks=read.text_levels(answer, "asks"),
     )
-
-
-def _levels(fields: Json, name: str) -> Levels:
-    levels = read.as_list(fields.get(name), name)
-    for level in levels:
-        # Spelled out for speed: tens of levels in each of thousands of messages.
-        if type(level) is not list or len(level) < 2 or type(level[0]) is not str or type(level[1]) is not str:
-            raise BadMessage("bad_value", f"{name}: expected [price, size] as text, got {level!r}"[:200])
-    return levels
 
 
 # Tickers

@@ -6,7 +6,11 @@ States::
 
 A gapped book holds no levels. Deltas that arrive while it is gapped are kept (a REST snapshot may come after some of
 them, and covers the first ones), up to a bound; dropping the oldest only means that an older snapshot will not overlap.
-A venue that sends its snapshots in the stream (Deribit) goes live at once.
+A venue that sends its snapshots in the stream (all but Binance) goes live at once, and its deltas before the snapshot
+are worth nothing.
+
+What shows a hole differs: sequence numbers that do not follow (Deribit, Binance, Bybit, OKX), a checksum that is not
+the book's (OKX until 2026, since then always 0, which says nothing), a level id that cannot be (BitMEX).
 """
 
 from collections import deque
@@ -14,10 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from normalizer.events import BadMessage, BookUpdate, Levels
+from normalizer.checksum import LevelTexts
+from normalizer.events import BadMessage, BookUpdate, Levels, LevelsById
+from normalizer.level_ids import LevelIds
 
-Rules = Literal["deribit", "usdm", "spot"]
+Rules = Literal["deribit", "usdm", "spot", "bybit", "okx", "bitmex"]
 Applied = Literal["applied", "buffered", "stale", "gap"]
+"""buffered: not applied, a snapshot is awaited; kept only if that may be older than the delta."""
 Ladder = Sequence[tuple[int, int]]
 
 _MAX_INT: Final = 2**63 - 1
@@ -28,34 +35,60 @@ _MAX_SCALE: Final = 18
 class Sequencing:
     """A venue's rules. ``follows(last_id, delta)``: the delta is the next one to a book that stands at ``last_id``.
 
+    ``repeats(last_id, delta)``: it does not follow because the book has it already. Where snapshots come by REST,
     ``overlaps(last_id, delta)``: it is the first one to a snapshot of ``last_id``; ``covered``: the snapshot has it.
     """
 
     follows: Callable[[int, BookUpdate], bool]
+    repeats: Callable[[int, BookUpdate], bool]
+    by_rest: "RestSnapshots | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestSnapshots:
+    """How deltas join a snapshot that is asked for beside the stream; see :class:`Sequencing`."""
+
     overlaps: Callable[[int, BookUpdate], bool]
     covered: Callable[[int, BookUpdate], bool]
 
 
-def _spans(first: int | None, wanted: int, last: int) -> bool:
-    return first is not None and first <= wanted <= last
+def _spans(wanted: int, delta: BookUpdate) -> bool:
+    first, last = delta.first_id, delta.last_id
+    return first is not None and last is not None and first <= wanted <= last
+
+
+def _reaches(last_id: int, delta: BookUpdate) -> bool:
+    return delta.last_id is not None and delta.last_id <= last_id
+
+
+def _is_same(last_id: int, delta: BookUpdate) -> bool:
+    return delta.last_id == last_id
+
+
+def _by_prev_id(last_id: int, delta: BookUpdate) -> bool:
+    return delta.prev_id == last_id
 
 
 SEQUENCING: Final[Mapping[Rules, Sequencing]] = {
-    "deribit": Sequencing(
-        follows=lambda last_id, delta: delta.prev_id == last_id,
-        overlaps=lambda last_id, delta: delta.prev_id == last_id,
-        covered=lambda last_id, delta: delta.last_id <= last_id,
-    ),
+    "deribit": Sequencing(follows=_by_prev_id, repeats=_reaches),
     "usdm": Sequencing(
-        follows=lambda last_id, delta: delta.prev_id == last_id,
-        overlaps=lambda last_id, delta: _spans(delta.first_id, last_id, delta.last_id) or delta.prev_id == last_id,
-        covered=lambda last_id, delta: delta.last_id < last_id,
+        follows=_by_prev_id,
+        repeats=_reaches,
+        by_rest=RestSnapshots(
+            overlaps=lambda last_id, delta: _spans(last_id, delta) or delta.prev_id == last_id,
+            covered=lambda last_id, delta: _reaches(last_id - 1, delta),
+        ),
     ),
     "spot": Sequencing(
         follows=lambda last_id, delta: delta.first_id == last_id + 1,
-        overlaps=lambda last_id, delta: _spans(delta.first_id, last_id + 1, delta.last_id),
-        covered=lambda last_id, delta: delta.last_id <= last_id,
+        repeats=_reaches,
+        by_rest=RestSnapshots(overlaps=lambda last_id, delta: _spans(last_id + 1, delta), covered=_reaches),
     ),
+    # Both venues may start their numbers again below the last one: smaller is not older, only the same is a repetition.
+    "bybit": Sequencing(follows=lambda last_id, delta: delta.last_id == last_id + 1, repeats=_is_same),
+    "okx": Sequencing(follows=_by_prev_id, repeats=_is_same),
+    # Nothing is numbered: normalizer.level_ids finds the holes.
+    "bitmex": Sequencing(follows=lambda _last_id, _delta: True, repeats=lambda _last_id, _delta: False),
 }
 
 
@@ -95,8 +128,10 @@ class Book:
     """One instrument's book. The scales only ever grow, to the decimals that the venue's text needs."""
 
     __slots__ = (
+        "_ids",
         "_pending",
         "_sequencing",
+        "_texts",
         "asks",
         "asof_ts",
         "bids",
@@ -124,6 +159,8 @@ class Book:
         self.conn_id = ""
         self.buffered: deque[tuple[BookUpdate, int]] = deque(maxlen=buffer_limit)
         self._pending: tuple[BookUpdate, int] | None = None
+        self._ids = LevelIds()
+        self._texts: LevelTexts | None = None
 
     def apply(self, update: BookUpdate, received_ts: int) -> Applied:
         """Take a snapshot or delta. Raises BadMessage, leaving the book as it was, if a level is no decimal."""
@@ -131,52 +168,79 @@ class Book:
             return self._take_snapshot(update, received_ts)
         if self.gap:
             return self._buffer(update, received_ts)
-        last_id = self.last_id
-        assert last_id is not None  # noqa: S101 - a live book has an id: set with gap = False, in _load
-        if update.last_id <= last_id and not self._sequencing.follows(last_id, update):
-            return "stale"
-        if not self._sequencing.follows(last_id, update):
+        if self._broken_by(update):
+            if self.last_id is not None and self._sequencing.repeats(self.last_id, update):
+                return "stale"
             self.lose()
             self._buffer(update, received_ts)
             return "gap"
         self._change(update, received_ts)
-        return "applied"
+        return self._checked(update)
+
+    def apply_by_id(self, update: LevelsById, received_ts: int) -> Applied:
+        """Take a message of a book whose levels are known by ids. Raises BadMessage as :meth:`apply` does."""
+        if self.gap and update.action != "partial":
+            return "buffered"
+        resolved = self._ids.resolve(update)
+        if resolved is None:
+            self.lose()
+            return "gap"
+        return self.apply(resolved, received_ts)
+
+    def _broken_by(self, update: BookUpdate) -> bool:
+        """Tell whether a delta is not the next one; what is not numbered cannot be told so."""
+        if self.last_id is None or update.last_id is None:
+            return False
+        return not self._sequencing.follows(self.last_id, update)
+
+    def _checked(self, update: BookUpdate) -> Applied:
+        """Compare the book with the checksum that came with its last message, if one did."""
+        if update.checksum is None or self._texts is None:
+            return "applied"
+        if self._texts.checksum(self.bids.ladder(), self.asks.ladder()) == update.checksum:
+            return "applied"
+        self.lose()
+        return "gap"
 
     def lose(self) -> None:
         """Mark the book gapped: something is missing. Levels, snapshot and deltas from before are worth nothing now."""
         self.gap = True
         self._pending = None
+        self._texts = None
+        self._ids.clear()
         self.buffered.clear()
         self.bids.replace({})
         self.asks.replace({})
 
     def _take_snapshot(self, update: BookUpdate, received_ts: int) -> Applied:
-        if self.rules == "deribit":
+        if self._sequencing.by_rest is None:
             self._load(update, received_ts)
-            self.buffered.clear()
-            return "applied"
+            return self._checked(update)
         if not self.gap:
             return "stale"  # The unbroken chain of deltas is at least as new.
         self._scale(update)
-        if self._pending is None or update.last_id > self._pending[0].last_id:
+        if self._pending is None or not _reaches(_id(self._pending[0]), update):
             self._pending = (update, received_ts)
         return self._join()
 
     def _buffer(self, update: BookUpdate, received_ts: int) -> Applied:
         self._scale(update)
+        if self._sequencing.by_rest is None:
+            return "buffered"
         self.buffered.append((update, received_ts))
         return self._join()
 
     def _join(self) -> Applied:
         """Go live if the snapshot and the deltas kept overlap; drop the snapshot if it is older than all of them."""
-        if self._pending is None:
+        rules = self._sequencing.by_rest
+        if self._pending is None or rules is None:
             return "buffered"
         snapshot, snapshot_ts = self._pending
-        while self.buffered and self._sequencing.covered(snapshot.last_id, self.buffered[0][0]):
+        while self.buffered and rules.covered(_id(snapshot), self.buffered[0][0]):
             self.buffered.popleft()
         if not self.buffered:
             return "buffered"
-        if not self._sequencing.overlaps(snapshot.last_id, self.buffered[0][0]):
+        if not rules.overlaps(_id(snapshot), self.buffered[0][0]):
             self._pending = None
             return "buffered"
         waiting = list(self.buffered)
@@ -192,6 +256,8 @@ class Book:
 
     def _load(self, update: BookUpdate, received_ts: int) -> None:
         bids, asks = self._scale(update)
+        self._texts = None if update.checksum is None else LevelTexts()
+        self._note_texts(update, bids, asks)
         self.bids.replace({price: size for price, size in bids if size})
         self.asks.replace({price: size for price, size in asks if size})
         self._stamp(update, received_ts)
@@ -199,9 +265,15 @@ class Book:
 
     def _change(self, update: BookUpdate, received_ts: int) -> None:
         bids, asks = self._scale(update)
+        self._note_texts(update, bids, asks)
         self.bids.update(bids)
         self.asks.update(asks)
         self._stamp(update, received_ts)
+
+    def _note_texts(self, update: BookUpdate, bids: Ladder, asks: Ladder) -> None:
+        """Keep the texts that a checksum is made of, if the venue sends any."""
+        if self._texts is not None:
+            self._texts.note(bids, update.bids, asks, update.asks)
 
     def _stamp(self, update: BookUpdate, received_ts: int) -> None:
         self.last_id = update.last_id
@@ -232,6 +304,8 @@ class Book:
         ]
         self.bids.replace(grown[0])
         self.asks.replace(grown[1])
+        if self._texts is not None:
+            self._texts.rescale(price_factor)
         self.price_scale, self.qty_scale = price_scale, qty_scale
 
     def dump(self) -> dict[str, Any]:
@@ -246,6 +320,8 @@ class Book:
             "asks": self.asks.ladder(),
             "buffered": [_dump_update(update, received_ts) for update, received_ts in self.buffered],
             "pending": None if self._pending is None else _dump_update(*self._pending),
+            "ids": self._ids.dump(),
+            "texts": None if self._texts is None else self._texts.dump(),
         }
 
     @classmethod
@@ -261,7 +337,15 @@ class Book:
         book.asks.replace(dict(state["asks"]))
         book.buffered.extend(_load_update(entry) for entry in state["buffered"])
         book._pending = None if state["pending"] is None else _load_update(state["pending"])
+        book._ids = LevelIds.load(state["ids"])
+        book._texts = None if state["texts"] is None else LevelTexts.load(state["texts"])
         return book
+
+
+def _id(snapshot: BookUpdate) -> int:
+    if snapshot.last_id is None:
+        raise BadMessage("missing_field", f"lastUpdateId: missing in a snapshot of {snapshot.instrument}")
+    return snapshot.last_id
 
 
 def _dump_update(update: BookUpdate, received_ts: int) -> list[Any]:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from contracts.records import RawMessage
 from normalizer import json_fields as read
 from normalizer.deribit_symbols import read_symbol
+from normalizer.entries import each
 from normalizer.events import (
     BadMessage,
     BookUpdate,
@@ -28,7 +29,6 @@ from normalizer.events import (
     Ignored,
     IndexPrint,
     InstrumentSpec,
-    Invalid,
     Levels,
     LiquidationRole,
     Listing,
@@ -96,15 +96,6 @@ def _rest(raw: RawMessage, frame: Any) -> Iterator[Event]:
         yield from _funding_history(result, raw.instrument)
     else:
         yield from reader(result)
-
-
-def _each(entries: Any, name: str, reader: Callable[[Json], Iterator[Event]]) -> Iterator[Event]:
-    """Read a list entry by entry; an impossible entry becomes Invalid and does not take the others with it."""
-    for entry in read.as_list(entries, name):
-        try:
-            yield from list(reader(read.as_object(entry, f"{name}[]")))
-        except BadMessage as error:
-            yield Invalid(error.reason, error.detail)
 
 
 # Tickers
@@ -293,7 +284,7 @@ def _required_id(fields: Json, name: str) -> str:
 
 
 def _last_trades(result: Any) -> Iterator[Event]:
-    yield from _each(read.as_object(result, "result").get("trades"), "trades", _trade)
+    yield from each(read.as_object(result, "result").get("trades"), "trades", _trade)
 
 
 # Books
@@ -401,7 +392,7 @@ def _funding_history(result: Any, instrument: str | None) -> Iterator[Event]:
             period_hours=1.0,
         )
 
-    yield from _each(result, "result", payment)
+    yield from each(result, "result", payment)
 
 
 def _ignored(_data: Any) -> Iterator[Event]:
@@ -412,7 +403,7 @@ _CHANNELS: Final[Mapping[str, Callable[[Any], Iterator[Event]]]] = {
     "ticker.": _ticker,
     "incremental_ticker.": _ticker,
     "quote.": _ticker,
-    "trades.": lambda data: _each(data, "data", _trade),
+    "trades.": lambda data: each(data, "data", _trade),
     "book.": _book,
     "deribit_price_index.": _index,
     "instrument.state.": _state,
@@ -426,8 +417,8 @@ _CHANNELS: Final[Mapping[str, Callable[[Any], Iterator[Event]]]] = {
     "block_trade_confirmations": _ignored,
 }
 _REST: Final[Mapping[str, Callable[[Any], Iterator[Event]]]] = {
-    "rest:get_instruments": lambda result: _each(result, "result", _listing),
-    "rest:get_book_summary_by_currency": lambda result: _each(result, "result", _summary),
+    "rest:get_instruments": lambda result: each(result, "result", _listing),
+    "rest:get_book_summary_by_currency": lambda result: each(result, "result", _summary),
     "rest:get_last_trades_by_currency": _last_trades,
     "rest:get_funding_rate_history": _ignored,
     "rest:get_delivery_prices": _ignored,

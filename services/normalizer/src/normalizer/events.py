@@ -15,6 +15,9 @@ LiquidationRole = Literal["none", "maker", "taker", "both"]
 Part = Literal["quote", "last", "mark", "index", "underlying", "iv", "greeks", "open_interest", "volume", "funding"]
 Value = float | int | str | None
 Levels = Sequence[tuple[str, str]]
+Action = Literal["partial", "insert", "update", "delete"]
+LevelRow = tuple[int, Side | None, str | None, str | None]
+"""(id, side, price, size) of a level known by an id; what the venue does not repeat is None."""
 
 
 class BadMessage(ValueError):
@@ -42,7 +45,11 @@ class InstrumentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradePrint:
-    """One print; ``amount_base`` and ``notional_usd`` already in base coin and USD. ``stream`` names its source."""
+    """One print; ``amount_base`` and ``notional_usd`` already in base coin and USD. ``stream`` names its source.
+
+    A venue whose frame counts in ``contracts`` leaves the two open: the core fills them in by the instrument's
+    reference data.
+    """
 
     instrument: str
     exchange_ts: int
@@ -63,6 +70,7 @@ class TradePrint:
     combo_trade_id: str | None = None
     block_rfq_id: str | None = None
     stream: str = "trades"
+    contracts: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +79,8 @@ class TickerPatch:
 
     ``parts`` maps a part to some of its :class:`contracts.records.Ticker` fields. None in it means "there is none"
     (no bid), which is knowledge too. ``polled``: a REST answer, which may well be older than what the stream told.
+    ``confirms``: the feed sends what changed, so every part that it does not name stands as it was.
+    ``open_interest_contracts`` is turned into the part of its own by the core, as the sizes of prints are.
     """
 
     instrument: str
@@ -78,23 +88,38 @@ class TickerPatch:
     parts: Mapping[Part, Mapping[str, Value]]
     state: str | None = None
     polled: bool = False
+    confirms: bool = False
+    open_interest_contracts: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookUpdate:
     """A full book or the levels that changed (size 0 removes one), with the venue's sequence numbers.
 
-    ``first_id``..``last_id`` is the range of updates it covers, ``prev_id`` the last id of the message before it.
+    ``first_id``..``last_id`` is the range of updates it covers, ``prev_id`` the last id of the message before it;
+    ``last_id`` is None if the venue does not number its messages. ``checksum`` is what the venue says the book's is
+    once the message is applied, see :mod:`normalizer.checksum`.
     """
 
     instrument: str
     exchange_ts: int | None
     snapshot: bool
-    last_id: int
+    last_id: int | None
     bids: Levels
     asks: Levels
     first_id: int | None = None
     prev_id: int | None = None
+    checksum: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelsById:
+    """A message of a book whose levels are known by ids: ``partial`` is the whole book, the others change it."""
+
+    instrument: str
+    exchange_ts: int | None
+    action: Action
+    rows: Sequence[LevelRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +157,20 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiquidationPrint:
-    """An event of a liquidation feed; ``order_side`` is the side of the order that the venue placed."""
+    """An event of a liquidation feed; ``order_side`` is the side of the order that the venue placed.
+
+    Sizes as in :class:`TradePrint`.
+    """
 
     instrument: str
-    exchange_ts: int
+    exchange_ts: int | None
     liquidation_id: str
     order_side: Side
     price: float
-    amount_base: float
+    amount_base: float | None
     notional_usd: float | None
     censored: bool
+    contracts: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +204,7 @@ Event = (
     TradePrint
     | TickerPatch
     | BookUpdate
+    | LevelsById
     | IndexPrint
     | Listing
     | StateChange

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from contracts.records import Instrument
+from normalizer import contract_value
 from normalizer.events import FundingPrint, InstrumentSpec, Part, TickerPatch, TradePrint, Value
 from normalizer.limits import Limits
 
@@ -44,6 +45,8 @@ class InstrumentState:
 
     __slots__ = (
         "_raised",
+        "base_per_contract",
+        "confirmed_ts",
         "exchange_ts",
         "exchange_ts_of",
         "last_trade_exchange_ts",
@@ -71,6 +74,8 @@ class InstrumentState:
         self.trade_stream: str | None = None
         self.last_trade_seq: int | None = None
         self.last_trade_exchange_ts = 0
+        self.base_per_contract: float | None = None
+        self.confirmed_ts = 0
         self._raised: set[str] = set()
 
     def patch(self, patch: TickerPatch, received_ts: int, limits: Limits) -> FundingPrint | None:
@@ -88,6 +93,8 @@ class InstrumentState:
                 continue
             applied = True
             self._join(part, said, patch.exchange_ts, received_ts, limits)
+        if patch.confirms:
+            self.confirmed_ts = received_ts
         if applied:
             self.state = patch.state or self.state
             self.exchange_ts, self.received_ts = patch.exchange_ts, received_ts
@@ -131,7 +138,7 @@ class InstrumentState:
         rate, mark_price = self.values["funding_rate"], self.values["mark_price"]
         if not (isinstance(before, int) and isinstance(after, int) and isinstance(rate, float) and after > before):
             return None
-        if received_ts - self.received_ts_of["funding"] > _SETTLED_RATE_AGE_US:
+        if received_ts - max(self.received_ts_of["funding"], self.confirmed_ts) > _SETTLED_RATE_AGE_US:
             return None  # We were away: the rate may have moved until it was paid.
         settled_ts, next_ts = on_the_hour(before), on_the_hour(after)
         return FundingPrint(
@@ -157,7 +164,30 @@ class InstrumentState:
         self.last_trade_exchange_ts = trade.exchange_ts
         self.last_trade_seq = trade.trade_seq
         self.exchange_ts, self.received_ts = trade.exchange_ts, received_ts
+        if trade.contracts is not None and trade.amount_base is not None:
+            self.base_per_contract = trade.amount_base / trade.contracts
         return raised
+
+    def sizes(
+        self, contracts: float, *, price: float, index_price: float | None = None
+    ) -> tuple[float | None, float | None]:
+        """Return (base coin, USD) of ``contracts`` by the reference data, of a quanto by its last print."""
+        if self.reference is None:
+            return None, None
+        base, usd = contract_value.sizes(contracts, price=price, index_price=index_price, reference=self.reference)
+        if base is None and self.base_per_contract is not None:
+            base = contracts * self.base_per_contract
+            usd = base * price
+        return base, usd
+
+    def open_interest(self, contracts: float) -> Mapping[str, Value]:
+        """Return the fields of the open interest that ``contracts`` say; none if their value is not known."""
+        if self.reference is None:
+            return {}
+        said = contract_value.open_interest(contracts, self.reference)
+        if not said and self.base_per_contract is not None:
+            return {"open_interest_base": contracts * self.base_per_contract}
+        return said
 
     def _is_older(self, trade: TradePrint) -> bool:
         if trade.trade_seq is not None and self.last_trade_seq is not None:
@@ -180,7 +210,7 @@ class InstrumentState:
             "exchange_ts": self.exchange_ts,
             "received_ts": self.received_ts,
             "state": self.state,
-            "linear": spec.linear,
+            "linear": spec.linear if reference is None else reference.linear,
             "contract_size": None if reference is None else reference.contract_size,
             "strike": spec.strike,
             "expiry_ts": spec.expiry_ts,
@@ -212,8 +242,8 @@ class InstrumentState:
             "values": {name: value for name, value in self.values.items() if value is not None},
             "received_ts_of": self.received_ts_of,
             "exchange_ts_of": self.exchange_ts_of,
-            "stamps": [self.exchange_ts, self.received_ts],
-            "trades": [self.trade_stream, self.last_trade_seq, self.last_trade_exchange_ts],
+            "stamps": [self.exchange_ts, self.received_ts, self.confirmed_ts],
+            "trades": [self.trade_stream, self.last_trade_seq, self.last_trade_exchange_ts, self.base_per_contract],
         }
 
     @classmethod
@@ -227,8 +257,9 @@ class InstrumentState:
         loaded.values.update(state["values"])
         loaded.received_ts_of = dict(state["received_ts_of"])
         loaded.exchange_ts_of = dict(state["exchange_ts_of"])
-        loaded.exchange_ts, loaded.received_ts = state["stamps"]
-        loaded.trade_stream, loaded.last_trade_seq, loaded.last_trade_exchange_ts = state["trades"]
+        loaded.exchange_ts, loaded.received_ts, loaded.confirmed_ts = state["stamps"]
+        loaded.trade_stream, loaded.last_trade_seq, loaded.last_trade_exchange_ts = state["trades"][:3]
+        loaded.base_per_contract = state["trades"][3]
         return loaded
 
 

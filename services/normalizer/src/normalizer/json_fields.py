@@ -6,12 +6,13 @@ null are the same to all readers; a caller that must tell them apart asks ``name
 
 import math
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from normalizer.events import BadMessage
+from normalizer.events import BadMessage, Levels
 
 Json = Mapping[str, Any]
 
@@ -20,6 +21,7 @@ MAX_LONG = 2**63 - 1
 
 _LATEST_MS = 10**14
 """Year 5138: venues write far-off expiries of perpetuals (year 3000), never later."""
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def parse(payload: bytes) -> Any:
@@ -86,6 +88,36 @@ def micros(fields: Json, name: str) -> int:
 def micros_or_none(fields: Json, name: str) -> int | None:
     """Return a time given in milliseconds as microseconds; missing and 0 (Binance's "none") are None."""
     return None if not fields.get(name) else micros(fields, name)
+
+
+def text_micros(fields: Json, name: str) -> int:
+    """Return a time that must be there, given as text of milliseconds, as microseconds."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or not 0 < int(value) < _LATEST_MS:
+        raise _wrong(fields, name, "text of milliseconds since 1970")
+    return int(value) * 1000
+
+
+def text_micros_or_none(fields: Json, name: str) -> int | None:
+    """Return a time given as text of milliseconds as microseconds; missing, empty and 0 are None."""
+    return None if fields.get(name) in {None, "", "0"} else text_micros(fields, name)
+
+
+def iso_micros(fields: Json, name: str) -> int:
+    """Return a time that must be there, given as ISO 8601 with its zone, as microseconds since 1970."""
+    value = fields.get(name)
+    try:
+        since_1970 = datetime.fromisoformat(value) - _EPOCH  # type: ignore[arg-type]  # TypeError is caught
+    except (TypeError, ValueError, OverflowError):
+        raise _wrong(fields, name, "a time as in 2026-11-21T08:40:00.000Z") from None
+    if since_1970 <= timedelta(0):
+        raise _wrong(fields, name, "a time after 1970")
+    return since_1970 // timedelta(microseconds=1)
+
+
+def iso_micros_or_none(fields: Json, name: str) -> int | None:
+    """Return a time given as ISO 8601 as microseconds; missing and empty are None."""
+    return None if not fields.get(name) else iso_micros(fields, name)
 
 
 def number_or_none(fields: Json, name: str) -> float | None:
@@ -155,6 +187,16 @@ def decimal_text(value: Any, name: str) -> str:
         shown = repr(value)
         return f"{Decimal(shown):f}" if "e" in shown else shown
     raise BadMessage("bad_value", f"{name}: expected a decimal, got {_shown(value)}")
+
+
+def text_levels(fields: Json, name: str) -> Levels:
+    """Return a list of levels [price, size, …], all text; what follows the size is the venue's own."""
+    levels = as_list(fields.get(name), name)
+    for level in levels:
+        # Spelled out for speed: tens of levels in each of thousands of messages.
+        if type(level) is not list or len(level) < 2 or type(level[0]) is not str or type(level[1]) is not str:
+            raise BadMessage("bad_value", f"{name}: expected [price, size] as text, got {level!r}"[:200])
+    return levels
 
 
 def _wrong(fields: Json, name: str, expected: str) -> BadMessage:

@@ -21,6 +21,7 @@ from normalizer.events import (
     IndexPrint,
     InstrumentSpec,
     Invalid,
+    LevelsById,
     LiquidationPrint,
     Listing,
     StateChange,
@@ -112,7 +113,7 @@ class Market:
         try:
             self._apply[type(event)](self, event, raw)
         except BadMessage as error:
-            if isinstance(event, BookUpdate):
+            if isinstance(event, BookUpdate | LevelsById):
                 self.lose(instrument=event.instrument, conn_id=raw.conn_id)
             return Invalid(error.reason, error.detail)
         return None
@@ -158,8 +159,11 @@ class Market:
         if state is None:
             return
         before = state.state
+        if patch.open_interest_contracts is not None:
+            said = state.open_interest(patch.open_interest_contracts)
+            patch = replace(patch, parts={**patch.parts, "open_interest": said} if said else patch.parts)
         settled = state.patch(patch, raw.received_ts, self._limits)
-        if settled is not None:
+        if settled is not None and not self.venue.tells_funding:
             self._fund(settled, raw, ("inferred_rate",))
         self._relist(state, before)
         self._count("patches")
@@ -191,7 +195,7 @@ class Market:
         self._count("listings")
 
     def _apply_index(self, index: IndexPrint, raw: RawMessage) -> None:
-        if not index.index_name.upper().startswith(f"{self.underlying}_"):
+        if not index.index_name.upper().startswith((f"{self.underlying}_", f"{self.underlying}-")):
             raise BadMessage("wrong_underlying", f"index_name: {index.index_name!r} came under {self.underlying!r}")
         held = self._indices.get(index.index_name)
         if held is None or index.exchange_ts >= held[2]:
@@ -199,14 +203,25 @@ class Market:
         self._count("index_prints")
 
     def _apply_book(self, update: BookUpdate, raw: RawMessage) -> None:
-        if self._live(update.instrument, raw) is None:
-            return
-        book = self._books.get(update.instrument)
+        book = self._book(update.instrument, raw)
+        if book is not None:
+            self._count(f"book_{book.apply(update, raw.received_ts)}")
+
+    def _apply_levels(self, update: LevelsById, raw: RawMessage) -> None:
+        book = self._book(update.instrument, raw)
+        if book is not None:
+            self._count(f"book_{book.apply_by_id(update, raw.received_ts)}")
+
+    def _book(self, instrument: str, raw: RawMessage) -> Book | None:
+        """Return the book of an instrument, made at first sight; None if the instrument has expired."""
+        if self._live(instrument, raw) is None:
+            return None
+        book = self._books.get(instrument)
         if book is None:
-            book = self._books[update.instrument] = Book(self.venue.book_rules, self._limits.buffer_deltas)
+            book = self._books[instrument] = Book(self.venue.book_rules, self._limits.buffer_deltas)
         if raw.kind == "message":
             book.conn_id = raw.conn_id
-        self._count(f"book_{book.apply(update, raw.received_ts)}")
+        return book
 
     def _apply_trade(self, trade: TradePrint, raw: RawMessage) -> None:
         spec = self._spec(trade.instrument, raw)
@@ -221,6 +236,9 @@ class Market:
         if not self._seen.add(f"{trade.instrument}/{trade.trade_id}"):
             self._count("trades_duplicate")
             return
+        if state is not None and trade.amount_base is None and trade.contracts is not None:
+            base, usd = state.sizes(trade.contracts, price=trade.price, index_price=trade.index_price)
+            trade = replace(trade, amount_base=base, notional_usd=usd)
         known = self._reference_flags(trade.instrument)
         raised = known if state is None else (*known, *state.trade(trade, raw.received_ts, self._limits))
         self._print(TRADES, trade_record(trade, spec, self._circumstances(raw), raised))
@@ -235,7 +253,10 @@ class Market:
         if not self._seen.add(f"{print_.instrument}/liquidation/{print_.liquidation_id}"):
             self._count("liquidations_duplicate")
             return
-        self._live(print_.instrument, raw)
+        state = self._live(print_.instrument, raw)
+        if state is not None and print_.contracts is not None:
+            base, usd = state.sizes(print_.contracts, price=print_.price)
+            print_ = replace(print_, amount_base=base, notional_usd=usd)
         known = self._reference_flags(print_.instrument)
         record = liquidation_record(print_, spec, self._circumstances(raw), known, source="feed")
         self._print(LIQUIDATIONS, record)
@@ -273,6 +294,7 @@ class Market:
     _apply: Final[Mapping[type, Callable[["Market", Any, RawMessage], None]]] = {
         TickerPatch: _apply_patch,
         BookUpdate: _apply_book,
+        LevelsById: _apply_levels,
         TradePrint: _apply_trade,
         IndexPrint: _apply_index,
         LiquidationPrint: _apply_liquidation,

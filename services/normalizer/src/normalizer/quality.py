@@ -57,6 +57,10 @@ def _no_underlying(row: Fields, _limits: Limits) -> bool:
     return row["kind"] == "option" and row["underlying_price"] is None and row["index_price"] is None
 
 
+def _unknown_size(row: Fields, _limits: Limits) -> bool:
+    return row["amount_base"] is None
+
+
 def _delta_decay(row: Fields, _limits: Limits) -> bool:
     if row["venue"] != "deribit" or row["kind"] != "option":
         return False
@@ -136,6 +140,12 @@ RULES: Final[tuple[Rule, ...]] = (
         flag="unknown_instrument",
         records=("Trade", "BookSnapshot", "Ticker", "Liquidation", "Funding"),
         meaning="Reference data of this venue and underlying has come, and does not list the instrument.",
+    ),
+    Rule(
+        flag="unknown_size",
+        records=("Trade", "Liquidation"),
+        meaning="The size came in contracts whose value is not known (yet): base coin and USD are null.",
+        holds=_unknown_size,
     ),
 )
 

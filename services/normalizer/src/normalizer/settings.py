@@ -8,7 +8,7 @@ from pydantic_settings import NoDecode
 from normalizer.limits import Limits
 from streamkit.settings import ServiceSettings
 
-VenueName = Literal["binance-spot", "binance-usdm", "deribit"]
+VenueName = Literal["binance-spot", "binance-usdm", "bitmex", "bybit", "deribit", "okx"]
 
 _DEFAULTS = Limits()
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from contracts.records import RawMessage
-from normalizer import binance, deribit, deribit_symbols
+from normalizer import binance, bybit, bybit_symbols, deribit, deribit_symbols
 from normalizer.book import Rules
 from normalizer.events import Event, InstrumentSpec
 
@@ -21,6 +21,7 @@ class Venue:
         parse: Frame to events; raises BadMessage.
         read_symbol: (symbol, underlying of the raw record) to spec, None for combos; raises BadMessage.
         book_instrument: Instrument whose book a frame belongs to by its channel alone, None if it is no book's.
+        tells_funding: The venue reports settled payments, so none is inferred from its tickers.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Venue:
     parse: Callable[[RawMessage], Iterator[Event]]
     read_symbol: Callable[[str, str], InstrumentSpec | None]
     book_instrument: Callable[[RawMessage], str | None]
+    tells_funding: bool = False
 
 
 def _deribit_symbol(symbol: str, _underlying: str) -> InstrumentSpec | None:
@@ -50,6 +52,13 @@ VENUES: Final[Mapping[str, Venue]] = {
             parse=partial(binance.parse, "usdm"),
             read_symbol=partial(binance.read_symbol, "usdm"),
             book_instrument=binance.book_instrument,
+        ),
+        Venue(
+            name="bybit",
+            book_rules="bybit",
+            parse=bybit.parse,
+            read_symbol=bybit_symbols.read_symbol,
+            book_instrument=bybit.book_instrument,
         ),
         Venue(
             name="deribit",
