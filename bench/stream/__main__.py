@@ -27,6 +27,7 @@ from stack.embedded import Endpoints
 from stack.errors import StackError
 
 PAGE = ROOT / "docs" / "reference" / "bench-stream.md"
+PACKAGES = ("confluent-kafka", "faust-streaming", "aiokafka")
 FULL = Plan(records=300_000, repeat=3, rate=5_000.0, seconds=15.0, drop_s=3.0, patience_s=30.0, attempts=3)
 QUICK = Plan(records=30_000, repeat=1, rate=5_000.0, seconds=3.0, drop_s=1.0, patience_s=0.0, attempts=1)
 
@@ -92,7 +93,7 @@ def _interpreters(results: Sequence[Results], directory: Path) -> dict[str, str]
 
 def _conditions(options: argparse.Namespace, arguments: Sequence[str], others: Sequence[float]) -> Conditions:
     return Conditions(
-        machine=machine.description(programs()["kafka"].title),
+        machine=machine.description(PACKAGES, programs()["kafka"].title),
         commit=machine.commit(),
         command=" ".join(["./run bench stream", *arguments]),
         date=dt.datetime.now(tz=dt.UTC).date().isoformat(),

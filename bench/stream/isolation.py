@@ -1,8 +1,9 @@
-"""An environment for Quix Streams, which needs an older confluent-kafka than the rest of this repository."""
+"""An environment made for the run, for peers that are no dependencies here: Quix Streams wants another Kafka client."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.stream.roster import ROOT
@@ -17,12 +18,15 @@ class NoEnvironment(Exception):
     """The environment cannot be made; the message says why, in one line."""
 
 
-def make(directory: Path) -> str:
-    """Make the environment in ``directory`` and return its interpreter. Raises NoEnvironment, without network, say."""
+def make(directory: Path, packages: Sequence[str] = (QUIX, *CODECS)) -> str:
+    """Make an environment with ``packages`` in ``directory`` and return its interpreter.
+
+    Raises NoEnvironment, without network, say.
+    """
     uv = _uv()
     interpreter = directory / "bin" / "python"
     _run([uv, "venv", "--quiet", "--python", sys.executable, str(directory)])
-    _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), QUIX, *CODECS])
+    _run([uv, "pip", "install", "--quiet", "--python", str(interpreter), *packages])
     return str(interpreter)
 
 
@@ -38,7 +42,7 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        raise NoEnvironment(f"{QUIX} could not be installed within {TIMEOUT_S} s") from None
+        raise NoEnvironment(f"{command[-1]}: not installed within {TIMEOUT_S} s") from None
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["uv said nothing"]
-        raise NoEnvironment(f"{QUIX} could not be installed: {said[-1].strip()}")
+        raise NoEnvironment(f"{command[-1]}: not installed: {said[-1].strip()}")

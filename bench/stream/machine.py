@@ -15,12 +15,12 @@ SAMPLE_S = 1.0
 QUIET = 0.15  # share of all cores that others may use
 
 
-def description(kafka: str) -> str:
+def description(packages: Iterable[str], *programs: str) -> str:
     """Return one line: processor, cores, memory, versions."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("confluent-kafka", "faust-streaming", "aiokafka"))
+    versions = [f"{name} {version(name)}" for name in packages]
     python = f"Python {platform.python_version()}"
     system = f"{platform.system()} {platform.release()}"
-    return f"{_processor()}, {os.cpu_count()} cores, {system}, {python}, {kafka}, {packages}"
+    return ", ".join((_processor(), f"{os.cpu_count()} cores", system, python, *programs, *versions))
 
 
 def commit() -> str:

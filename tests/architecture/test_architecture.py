@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "pricing": set(),
     "streamkit": {"contracts"},
     "stack": {"contracts", "pricing"},
-    "gammaflow": {"contracts", "streamkit", "stack", *SERVICES},
+    "gammaflow": {"contracts", "streamkit", "stack", "pricing", *SERVICES},
     **{service: {"contracts", "streamkit"} for service in SERVICES},
     "greeks": {"contracts", "streamkit", "pricing"},
     "dealer_flow": {"contracts", "streamkit", "pricing"},

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from contracts.provision import ProvisionError
-from gammaflow import bench, checks, demo, doctor, sql, stack_commands, topics
+from gammaflow import bench, checks, demo, doctor, price, sql, stack_commands, topics
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
 from stack.errors import StackError
@@ -22,6 +22,7 @@ COMMANDS: Sequence[Command] = (
     sql.COMMAND,
     topics.COMMAND,
     doctor.COMMAND,
+    price.COMMAND,
     bench.COMMAND,
 )
 
