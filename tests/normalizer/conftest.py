@@ -142,7 +142,13 @@ def binance(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
 @pytest.fixture
 def bybit(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
     """Build a Bybit frame or REST answer from its payload file."""
-    return _builder(raw, "bybit", lambda frame: frame.get("topic", "rpc"))
+    return _builder(raw, "bybit")
+
+
+@pytest.fixture
+def okx(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
+    """Build an OKX frame or REST answer from its payload file."""
+    return _builder(raw, "okx")
 
 
 @pytest.fixture
@@ -174,15 +180,13 @@ def channel_of(frame: dict[str, Any]) -> str:
     return "rpc"
 
 
-def _builder(
-    raw: Callable[..., RawMessage], venue: str, channel: Callable[[dict[str, Any]], str]
-) -> Callable[..., RawMessage]:
+def _builder(raw: Callable[..., RawMessage], venue: str) -> Callable[..., RawMessage]:
     """Return a builder of frames from a payload file; ``change`` replaces fields of its first entry of data."""
     payloads = orjson.loads((PAYLOADS / f"{venue}.json").read_bytes())
 
     def build(name: str, at: float = 0.0, change: dict[str, Any] | None = None, **fields: Any) -> RawMessage:
         frame = _changed_within(payloads[name], change) if change else payloads[name]
-        kind = {"kind": "snapshot", "channel": name} if name.startswith("rest:") else {"channel": channel(frame)}
+        kind = {"kind": "snapshot", "channel": name} if name.startswith("rest:") else {"channel": channel_of(frame)}
         return raw(venue, orjson.dumps(frame), at, **{**kind, **fields})
 
     return build

@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any, Final
 
 from contracts.records import RawMessage
@@ -30,7 +29,6 @@ from normalizer.events import (
     BadMessage,
     BookUpdate,
     Event,
-    FundingPrint,
     Ignored,
     InstrumentSpec,
     LiquidationPrint,
@@ -41,6 +39,7 @@ from normalizer.events import (
     TradePrint,
     Value,
 )
+from normalizer.funding_history import payments
 from normalizer.json_fields import Json
 
 _SIDES: Final[dict[str, Side]] = {"Buy": "buy", "Sell": "sell"}
@@ -339,26 +338,11 @@ def _filter(fields: Json, name: str, step: str) -> float | None:
 
 
 def _funding_history(result: Json, raw: RawMessage) -> Iterator[Event]:
-    """Read settled payments; the period is the time between two of them, for the oldest as for the one after it."""
-    entries = [read.as_object(entry, "list[]") for entry in read.as_list(result.get("list"), "list")]
-    settled = [read.text_micros(entry, "fundingRateTimestamp") for entry in entries]
-    hours = [(later - earlier) / 3.6e9 for later, earlier in pairwise(settled)]
-    if not hours or min(hours) <= 0:
-        yield Ignored("a payment alone does not tell its period")
-        return
-    periods = iter([*hours, hours[-1]])
+    def payment(fields: Json) -> tuple[str, int, float]:
+        spec = read_symbol(read.text(fields, "symbol"), raw.underlying)
+        return spec.instrument, read.text_micros(fields, "fundingRateTimestamp"), read.number(fields, "fundingRate")
 
-    def payment(fields: Json) -> Iterator[Event]:
-        period_hours = next(periods)
-        yield FundingPrint(
-            instrument=read_symbol(read.text(fields, "symbol"), raw.underlying).instrument,
-            exchange_ts=read.text_micros(fields, "fundingRateTimestamp"),
-            settled_ts=read.text_micros(fields, "fundingRateTimestamp"),
-            rate=read.number(fields, "fundingRate"),
-            period_hours=period_hours,
-        )
-
-    yield from each(entries, "list", payment)
+    yield from payments(result.get("list"), "list", payment)
 
 
 def _ignored(_frame: Json, _raw: RawMessage, why: str = "no output needs it") -> Iterator[Event]:

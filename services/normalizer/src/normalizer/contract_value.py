@@ -8,6 +8,7 @@ What ``contract_size`` counts follows from what the instrument is:
   depends on the third coin's price, which another partition knows: the venue's own figure on a print is taken.
 """
 
+import math
 from typing import Final, Literal
 
 from contracts.records import Instrument
@@ -35,16 +36,22 @@ def sizes(
     size = contracts * reference.contract_size
     match unit(reference):
         case "usd":
-            return size / price, size
+            return finite(size / price), finite(size)
         case "quanto":
             return None, None
         case "base" if reference.kind == "option":
-            return size, None if index_price is None else size * index_price
+            return finite(size), None if index_price is None else finite(size * index_price)
         case "base":
-            return size, size * price if reference.quote_currency in USD_QUOTES else None
+            return finite(size), finite(size * price) if reference.quote_currency in USD_QUOTES else None
 
 
 def open_interest(contracts: float, reference: Instrument) -> dict[str, float]:
     """Return the one field of a ticker's open interest that ``contracts`` say without a price; none for a quanto."""
     field = {"base": "open_interest_base", "usd": "open_interest_usd"}.get(unit(reference))
-    return {} if field is None else {field: contracts * reference.contract_size}
+    size = finite(contracts * reference.contract_size)
+    return {} if field is None or size is None else {field: size}
+
+
+def finite(value: float) -> float | None:
+    """Return ``value``, None if it overflowed: the figures it was made of cannot both be true."""
+    return value if math.isfinite(value) else None

@@ -165,7 +165,7 @@ class InstrumentState:
         self.last_trade_seq = trade.trade_seq
         self.exchange_ts, self.received_ts = trade.exchange_ts, received_ts
         if trade.contracts is not None and trade.amount_base is not None:
-            self.base_per_contract = trade.amount_base / trade.contracts
+            self.base_per_contract = contract_value.finite(trade.amount_base / trade.contracts)
         return raised
 
     def sizes(
@@ -176,8 +176,8 @@ class InstrumentState:
             return None, None
         base, usd = contract_value.sizes(contracts, price=price, index_price=index_price, reference=self.reference)
         if base is None and self.base_per_contract is not None:
-            base = contracts * self.base_per_contract
-            usd = base * price
+            base = contract_value.finite(contracts * self.base_per_contract)
+            usd = None if base is None else contract_value.finite(base * price)
         return base, usd
 
     def open_interest(self, contracts: float) -> Mapping[str, Value]:
@@ -186,7 +186,8 @@ class InstrumentState:
             return {}
         said = contract_value.open_interest(contracts, self.reference)
         if not said and self.base_per_contract is not None:
-            return {"open_interest_base": contracts * self.base_per_contract}
+            base = contract_value.finite(contracts * self.base_per_contract)
+            return {} if base is None else {"open_interest_base": base}
         return said
 
     def _is_older(self, trade: TradePrint) -> bool:

@@ -189,6 +189,18 @@ def decimal_text(value: Any, name: str) -> str:
     raise BadMessage("bad_value", f"{name}: expected a decimal, got {_shown(value)}")
 
 
+def decimal_product(fields: Json, *names: str) -> float:
+    """Return the product of numbers > 0 that must be there, multiplied as the decimals they are written as."""
+    product = Decimal(1)
+    for name in names:
+        positive(fields, name)
+        product *= Decimal(str(fields[name]))
+    value = float(product)
+    if not 0 < value < math.inf:
+        raise BadMessage("bad_value", f"{' · '.join(names)}: {product} is out of range"[:200])
+    return value
+
+
 def text_levels(fields: Json, name: str) -> Levels:
     """Return a list of levels [price, size, …], all text; what follows the size is the venue's own."""
     levels = as_list(fields.get(name), name)

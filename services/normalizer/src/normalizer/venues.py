@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from contracts.records import RawMessage
-from normalizer import binance, bybit, bybit_symbols, deribit, deribit_symbols
+from normalizer import binance, bybit, bybit_symbols, deribit, deribit_symbols, okx, okx_symbols
 from normalizer.book import Rules
 from normalizer.events import Event, InstrumentSpec
 
@@ -34,6 +34,10 @@ class Venue:
 
 def _deribit_symbol(symbol: str, _underlying: str) -> InstrumentSpec | None:
     return deribit_symbols.read_symbol(symbol)
+
+
+def _okx_symbol(symbol: str, _underlying: str) -> InstrumentSpec:
+    return okx_symbols.read_symbol(symbol)
 
 
 VENUES: Final[Mapping[str, Venue]] = {
@@ -66,6 +70,14 @@ VENUES: Final[Mapping[str, Venue]] = {
             parse=deribit.parse,
             read_symbol=_deribit_symbol,
             book_instrument=deribit.book_instrument,
+        ),
+        Venue(
+            name="okx",
+            book_rules="okx",
+            parse=okx.parse,
+            read_symbol=_okx_symbol,
+            book_instrument=okx.book_instrument,
+            tells_funding=True,
         ),
     )
 }
