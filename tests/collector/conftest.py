@@ -104,10 +104,17 @@ class Driven:
                 for part, body in answers:
                     if part in f"{action.request.path}?{action.request.params}":
                         sent = [*sent, *self.feed(Answered(action.request, body))]
-        while texts := [action.text for action in sent if isinstance(action, Send)]:
-            sent = [got for text in texts for body in ack(text) for got in self.feed(Frame(body))]
-            sent += self.after(1.0, Tick())
+        while any(isinstance(action, Send) for action in sent):
+            sent = self.talk(ack, sent)
         self.actions.clear()
+
+    def talk(self, answer: Callable[[str], list[bytes]], sent: list[Action], *, seconds: int = 1) -> list[Action]:
+        """Answer what was sent, second after second, and return what the last second led to."""
+        for _ in range(seconds):
+            texts = [action.text for action in sent if isinstance(action, Send)]
+            sent = [got for text in texts for body in answer(text) for got in self.feed(Frame(body))]
+            sent += self.after(1.0, Tick())
+        return sent
 
     def published(self, kind: str) -> list[Publish]:
         return [action for action in self.actions if isinstance(action, Publish) and action.kind == kind]

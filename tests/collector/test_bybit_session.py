@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from collector.bybit import Bybit, Share, connections, topic_instrument, underlying_of
-from collector.events import Answered, Close, Connected, Disconnected, Frame, Publish, Send, Tick, Unanswered
+from collector.events import Answered, Close, Connected, Disconnected, Frame, Publish, Tick, Unanswered
 
 Payload = Callable[[str], bytes]
 Drive = Callable[..., Any]
@@ -252,9 +252,7 @@ def test_options_are_granted_and_refused_topic_by_topic(options: Any, payload: P
 def test_a_listing_that_failed_or_makes_no_sense_is_asked_for_again_after_five_seconds(
     linear: Any, payload: Payload
 ) -> None:
-    for action in linear.feed(Connected()):
-        for body in ack(action.text) if isinstance(action, Send) else ():
-            linear.feed(Frame(body))
+    linear.talk(ack, linear.feed(Connected()))
     request = linear.fetched()[0]
     for event in (Unanswered(request, "HTTP 503"), Answered(request, payload("bybit/busy.json"))):
         linear.feed(event)
@@ -269,11 +267,10 @@ def test_a_listing_that_failed_or_makes_no_sense_is_asked_for_again_after_five_s
 def test_a_ticker_that_was_granted_and_never_came_is_a_gap_and_asked_for_anew_alone(
     linear: Any, payload: Payload
 ) -> None:
+    sent: list[Any] = []
     for _ in range(62):
         linear.feed(Frame(payload("bybit/book_snapshot.json")))
-        for action in linear.after(1, Tick()):
-            for body in ack(action.text) if isinstance(action, Send) else ():
-                linear.feed(Frame(body))
+        sent = linear.talk(ack, sent)
 
     assert [(gap.channel, gap.instrument) for gap in linear.published("gap")] == [("tickers.BTCUSDT", "BTCUSDT")]
     assert calls(linear)[0] == ("unsubscribe", ["tickers.BTCUSDT"])

@@ -31,6 +31,7 @@ from collector.dialect import (
     Speech,
 )
 from collector.events import Request
+from collector.frames import json_object, microseconds
 from collector.subscriptions import Change
 
 VENUE = "bybit"
@@ -74,11 +75,11 @@ def topic_instrument(topic: str) -> str | None:
 
 def read_data(frame: dict[str, Any]) -> Data | None:
     """Return what a frame of a topic is about, None for any other frame."""
-    topic, milliseconds = frame.get("topic"), frame.get("ts")
+    topic = frame.get("topic")
     if not isinstance(topic, str):
         return None
-    at = milliseconds * 1000 if type(milliseconds) is int else None
-    return Data(topic, topic_instrument(topic), (underlying_of(topic.rpartition(".")[2]),), at)
+    underlying = underlying_of(topic.rpartition(".")[2])
+    return Data(topic, topic_instrument(topic), (underlying,), microseconds(frame.get("ts")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,9 @@ class Bybit:
             return _answer(frame)
         return Chatter() if frame.get("op") in {"ping", "pong"} else None
 
-    def listed(self, request: Request, answer: dict[str, Any]) -> Listing | None:
+    def listed(self, request: Request, body: bytes) -> Listing | None:
         """See :class:`collector.dialect.Dialect`."""
+        answer = json_object(body)
         result = answer.get("result")
         entries = result.get("list") if isinstance(result, dict) else None
         if answer.get("retCode") != 0 or not isinstance(result, dict) or not isinstance(entries, list):

@@ -14,12 +14,13 @@ from collector.subscriptions import Change
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A frame of market data. ``underlyings`` are the base assets it is about, in the order it names them."""
+    """A frame of market data. ``underlyings`` are the base assets it is about; ``relist`` says that listings change."""
 
     channel: str
     instrument: str | None
     underlyings: tuple[str, ...]
     exchange_ts: int | None
+    relist: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,14 @@ class Refused:
     """The venue refuses something of the outstanding call: the ``channels`` named, or it does not say which.
 
     ``granted`` are those of the call that it takes nevertheless. With ``again_after_us`` the call is welcome later.
+    Which call is meant, a venue tells by its ``number`` or by the channels it was ``of``, or not at all.
     """
 
     reason: str
     channels: tuple[str, ...] = ()
     granted: tuple[str, ...] = ()
     number: int | None = None
+    of: tuple[str, ...] | None = None
     again_after_us: int | None = None
 
 
@@ -88,9 +91,10 @@ class Poll:
 class Manners:
     """What the venue asks of a connection.
 
-    ``channels_per_call`` and ``call_spacing_us`` bound subscribe calls, ``calls_per_hour`` their number and
-    ``characters`` the length of all channels of a connection (None: the venue sets no bound). A ``ping`` is sent every
-    ``ping_every_us``, with ``ping_when_quiet`` only after so long without a frame.
+    ``channels_per_call`` and ``call_spacing_us`` bound subscribe calls, ``calls_per_hour`` their number,
+    ``characters`` the length of all channels of a connection, ``connects_per_hour`` how often it may be opened (None:
+    the venue sets no bound). A ``ping`` is sent every ``ping_every_us``, with ``ping_when_quiet`` only after so long
+    without a frame.
     """
 
     channels_per_call: int
@@ -100,6 +104,7 @@ class Manners:
     ping_when_quiet: bool
     calls_per_hour: int | None = None
     characters: int | None = None
+    connects_per_hour: int | None = None
 
 
 class BookCheck(Protocol):
@@ -135,8 +140,8 @@ class Dialect(Protocol):
         """Return what a JSON frame says, None if this version does not know it."""
         ...
 
-    def listed(self, request: Request, answer: dict[str, Any]) -> Listing | None:
-        """Return the channels that the answer to a listing poll leads to, None if it makes no sense."""
+    def listed(self, request: Request, body: bytes) -> Listing | None:
+        """Return the channels that an answer to a listing poll leads to, None if it makes no sense."""
         ...
 
     def about(self, channel: str) -> tuple[str | None, str | None]:

@@ -9,7 +9,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 
-from collector.backoff import full_jitter
+from collector.backoff import Allowance, full_jitter
 from collector.events import (
     Action,
     Answered,
@@ -54,7 +54,10 @@ class LinkSettings:
 
 
 class Link:
-    """Runs ``session`` on connection ``<venue>-<number>`` until cancelled; :attr:`connected` says how it is now."""
+    """Runs ``session`` on connection ``<venue>-<number>`` until cancelled; :attr:`connected` says how it is now.
+
+    ``connects`` is how often the venue lets it be opened; None if it sets no bound.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Link:
         log: LiveLog,
         clock: Callable[[], int],
         settings: LinkSettings,
+        connects: Allowance | None = None,
     ) -> None:
         self.name = f"{venue}-{number}"
         self.connected = False
@@ -76,6 +80,7 @@ class Link:
         self._log = log
         self._clock = clock
         self._settings = settings
+        self._connects = connects
         self._closing = ""
         self._calls: set[asyncio.Task[Answered | Unanswered]] = set()
         self._turn = asyncio.Lock()
@@ -84,6 +89,8 @@ class Link:
         """Stay connected until ``stopping``; raises VenueRefused, PublishError."""
         failures = 0
         while not stopping.is_set():
+            if self._connects is not None:
+                await _sleep_until(stopping, self._connects.take(self._clock()))
             began = self._clock()
             reason = await self._connect_once(stopping)
             lived_s = (self._clock() - began) / 1e6

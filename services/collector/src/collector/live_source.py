@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from collector import bybit, okx
+from collector.backoff import Allowance
 from collector.binance import SPOT, USDM, BinanceSession, routes
-from collector.bybit import VENUE as BYBIT
-from collector.bybit import connections as bybit_connections
+from collector.bitmex import VENUE as BITMEX
+from collector.bitmex import Bitmex
 from collector.deribit import VENUE as DERIBIT
 from collector.deribit import DeribitSession
+from collector.dialect import Dialect
 from collector.events import Session
 from collector.link import Link, LinkSettings
 from collector.live_log import LiveLog
@@ -26,11 +29,12 @@ STOP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A session to keep connected, and where its REST calls go."""
+    """A session to keep connected, where its REST calls go, and how often it may connect (None: no bound)."""
 
     venue: str
     session: Session
     rest_url: str
+    connects_per_hour: int | None = None
 
 
 def slots(settings: Settings) -> list[Slot]:
@@ -91,6 +95,7 @@ def _links(settings: Settings, http: aiohttp.ClientSession, log: LiveLog, clock:
                 log=log,
                 clock=clock,
                 settings=limits,
+                connects=None if slot.connects_per_hour is None else Allowance(slot.connects_per_hour),
             )
         )
     return links
@@ -101,35 +106,53 @@ def _venue_slots(settings: Settings, venue: str) -> list[Slot]:
         "stale_after_us": round(settings.stale_after_s * 1e6),
         "silent_after_us": round(settings.silent_after_s * 1e6),
     }
-    return [Slot(venue, session, rest_url) for session, rest_url in _SESSIONS[venue](settings, patience)]
+    return list(_SLOTS[venue](settings, patience))
 
 
-def _deribit(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
-    yield DeribitSession(settings.deribit_ws_url, settings.underlyings, **patience), settings.deribit_rest_url
+def _deribit(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
+    session = DeribitSession(settings.deribit_ws_url, settings.underlyings, **patience)
+    yield Slot(DERIBIT, session, settings.deribit_rest_url)
 
 
-def _binance_usdm(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+def _binance_usdm(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
     for url, streams in routes(USDM, settings.binance_usdm_ws_url).items():
         session = BinanceSession(USDM, url, streams, settings.underlyings, **patience)
-        yield session, settings.binance_usdm_rest_url
+        yield Slot(USDM.venue, session, settings.binance_usdm_rest_url)
 
 
-def _binance_spot(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
+def _binance_spot(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
     for url, streams in routes(SPOT, settings.binance_spot_ws_url).items():
         session = BinanceSession(SPOT, url, streams, settings.underlyings, **patience)
-        yield session, settings.binance_spot_rest_url
+        yield Slot(SPOT.venue, session, settings.binance_spot_rest_url)
 
 
-def _bybit(settings: Settings, patience: Mapping[str, int]) -> Iterator[tuple[Session, str]]:
-    for dialect in bybit_connections(settings.bybit_ws_url, settings.underlyings, settings.bybit_option_connections):
-        yield TopicSession(dialect, settings.underlyings, **patience), settings.bybit_rest_url
+def _bybit(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
+    for dialect in bybit.connections(settings.bybit_ws_url, settings.underlyings, settings.bybit_option_connections):
+        yield _spoken(bybit.VENUE, dialect, settings.bybit_rest_url, settings, patience)
 
 
-_SESSIONS: Mapping[str, Callable[[Settings, Mapping[str, int]], Iterator[tuple[Session, str]]]] = {
+def _okx(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
+    for dialect in okx.connections(settings.okx_ws_url, settings.underlyings):
+        yield _spoken(okx.VENUE, dialect, settings.okx_rest_url, settings, patience)
+
+
+def _bitmex(settings: Settings, patience: Mapping[str, int]) -> Iterator[Slot]:
+    dialect = Bitmex(settings.bitmex_ws_url, settings.underlyings)
+    yield _spoken(BITMEX, dialect, settings.bitmex_rest_url, settings, patience)
+
+
+def _spoken(venue: str, dialect: Dialect, rest_url: str, settings: Settings, patience: Mapping[str, int]) -> Slot:
+    session = TopicSession(dialect, settings.underlyings, **patience)
+    return Slot(venue, session, rest_url, dialect.manners.connects_per_hour)
+
+
+_SLOTS: Mapping[str, Callable[[Settings, Mapping[str, int]], Iterator[Slot]]] = {
     DERIBIT: _deribit,
     USDM.venue: _binance_usdm,
     SPOT.venue: _binance_spot,
-    BYBIT: _bybit,
+    bybit.VENUE: _bybit,
+    okx.VENUE: _okx,
+    BITMEX: _bitmex,
 }
 
 

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     bybit_option_connections: int = Field(
         default=4, ge=1, le=50, description="connections the options are spread over: about 580 contracts fit on one"
     )
+    okx_ws_url: str = Field(default="wss://ws.okx.com:8443/ws/v5/public", description="OKX's public WebSocket")
+    okx_rest_url: str = Field(default="https://www.okx.com", description="OKX REST base, before /api/v5")
+    bitmex_ws_url: str = Field(default="wss://ws.bitmex.com/realtime", description="BitMEX's WebSocket")
+    bitmex_rest_url: str = Field(default="https://www.bitmex.com/api/v1", description="BitMEX REST base")
 
     max_frame_bytes: int = Field(
         default=LARGEST_FRAME_BYTES,

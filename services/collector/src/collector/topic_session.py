@@ -33,6 +33,7 @@ from collector.subscriptions import Subscriptions
 SECOND_US = 1_000_000
 HOUR_US = 3600 * SECOND_US
 CALL_TIMEOUT_US = 10 * SECOND_US
+LISTING_SOON_US = SECOND_US
 LISTING_RETRY_US = 5 * SECOND_US
 PROTOCOL_CHANNEL = "rpc"
 SILENT = "silent: subscribed, sends nothing"
@@ -167,6 +168,8 @@ class TopicSession:
                 self._subscriptions.renew([reading.channel])
             for underlying in self._partitions_of(reading.underlyings):
                 yield Publish("message", reading.channel, reading.instrument, underlying, body, reading.exchange_ts)
+            if reading.relist:
+                self._relist(now)
             return
         protocol = reading is not None or body in {b"pong", b"ping"}
         yield Publish("message", PROTOCOL_CHANNEL if protocol else "", None, self._underlyings[0], body)
@@ -204,6 +207,8 @@ class TopicSession:
         call = self._subscriptions.outstanding
         if refusal.number not in {None, self._last_id}:
             return
+        if call is not None and refusal.of is not None and set(refusal.of) != set(call.channels):
+            return
         if call is None:
             yield Close(f"refused: {refusal.reason}"[:200])
         elif refusal.again_after_us is not None:
@@ -229,7 +234,7 @@ class TopicSession:
         first = self._listings.first_page(request)
         if first not in self._polls or not self._polls[first].lists:
             return
-        page = self._dialect.listed(request, json_object(body))
+        page = self._dialect.listed(request, body)
         if page is None:
             self._poll_again(now, first)
             return
@@ -254,6 +259,11 @@ class TopicSession:
     def _has_room(self, channel: str) -> bool:
         bound = self._dialect.manners.characters
         return bound is None or self._subscriptions.characters + len(channel) + len('"",') <= bound
+
+    def _relist(self, now: int) -> None:
+        for request, poll in self._polls.items():
+            if poll.lists:
+                self._due[request] = min(self._due[request], now + LISTING_SOON_US)
 
     def _poll_again(self, now: int, request: Request) -> None:
         if request in self._polls and self._polls[request].lists:
