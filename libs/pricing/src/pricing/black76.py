@@ -1,5 +1,8 @@
 """European options on a forward: Black-76 price and greeks of whole arrays.
 
+Computed by a compiled kernel (:mod:`pricing.black76_kernel`), loaded at the first call; the readable form of the same
+is :mod:`pricing.black76_reference`.
+
 ========  ==========================================================  ===============================
 symbol    meaning                                                     unit
 ========  ==========================================================  ===============================
@@ -26,24 +29,18 @@ References
     expansion in small s, which keep the digits that F·N(d1) − K·N(d2) loses out of the money.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfcx, ndtr
+
+from pricing.chunks import in_chunks
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-
-_INV_SQRT_2PI: Final = 0.3989422804014327
-_SQRT_HALF: Final = 0.7071067811865476
-_SQRT_HALF_PI: Final = 1.2533141373155003
-# Below this size of (s/2)·max(1, |x|/s) the difference of two Mills ratios loses digits and its expansion does not.
-_SERIES_LIMIT: Final = 0.2
-_SERIES_TERMS: Final = 7
-# φ is 0 in float64 beyond 38.6 standard deviations.
-_DENSITY_ENDS: Final = 40.0
+Scalar = TypeVar("Scalar", bound=np.generic)
+_SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +81,8 @@ def black76(
     vol: npt.ArrayLike,
     is_call: npt.ArrayLike,
     rate: npt.ArrayLike = 0.0,
+    threads: int = 1,
+    out: FloatArray | None = None,
 ) -> Black76:
     """Price and greeks of European options on a forward [1, 2].
 
@@ -97,38 +96,32 @@ def black76(
         >>> round(float(v.price), 12)  # QuantLib, test-suite/blackcalculator.cpp
         4.29201094141
 
+    ``threads``: the options are shared out among so many; the results have the same bits with any number.
+    ``out``: array of shape (12, n), n the number of options, to put the results into, for those who price the same
+    number again and again: new memory costs a third of the time of a million options.
+
     Raises :class:`ValueError` naming the argument, the first bad element and the remedy for a forward or strike that is
-    not positive, a negative time or vol, or an infinity.
+    not positive (or denormal), a negative time or vol, or an infinity.
     """
+    from pricing import black76_kernel as kernel  # noqa: PLC0415 - numba takes half a second to import
+
+    given = {"forward": forward, "strike": strike, "tau_years": tau_years, "vol": vol, "rate": rate}
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
     call = np.asarray(is_call, dtype=np.bool_)
-    F, K, T, sigma, r = _inputs(call, forward=forward, strike=strike, tau_years=tau_years, vol=vol, rate=rate)
-    df = np.exp(-r * T)
-    sqrt_T = np.sqrt(T)
-    s = sigma * sqrt_T
-    x = log_moneyness(F, K)
-    sign = np.where(call, 1.0, -1.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        d1, d2 = _d1_d2(x, s)
-        phi = _INV_SQRT_2PI * np.exp(-0.5 * d1 * d1) * df
-        price = df * (np.maximum(sign * (F - K), 0.0) + _time_value(F, K, x, s))
-        delta = df * sign * ndtr(sign * d1)
-        gamma = _limit(phi / (F * s), phi, s)
-        vega = F * phi * sqrt_T
-        d2_by_sigma = np.where((s == 0) & (x == 0), -0.5 * sqrt_T, d2 / sigma)
-        return Black76(
-            price=price,
-            delta=delta,
-            gamma=gamma,
-            vega_per_unit_vol=vega,
-            theta_per_year=r * price - _limit(0.5 * F * phi * sigma / sqrt_T, phi, T),
-            rho=-T * price,
-            vanna_per_unit_vol=_limit(-phi * d2_by_sigma, phi),
-            volga_per_unit_vol2=_limit(vega * d1 * d2_by_sigma, phi),
-            charm_per_year=r * delta + _limit(0.5 * phi * d2 / T, phi, T),
-            speed=_limit(-gamma / F * (1.0 + d1 / s), phi, s),
-            color_per_year=_limit(gamma * (r + 0.5 * (1.0 - d1 * d2) / T), phi, s),
-            zomma=_limit(gamma * (d1 * d2 - 1.0) / sigma, phi, s),
-        )
+    shape = np.broadcast_shapes(call.shape, *(array.shape for array in arrays.values()))
+    inputs = tuple(flat(array, shape) for array in arrays.values())
+    calls = flat(call, shape).view(np.uint8)
+    n = int(np.prod(shape))
+    results = _room(n) if out is None else _checked(out, n)
+    if sum(in_chunks(lambda a, b: kernel.value(inputs, calls, a, b, results), n, threads, kernel.BLOCK)):
+        require_possible(**arrays)
+    names = (field.name for field in fields(Black76))
+    return Black76(**{name: row.reshape(shape) for name, row in zip(names, results, strict=True)})
+
+
+def load_kernel() -> None:
+    """Load the compiled kernel now instead of in the first call: for a service, before the first second it prices."""
+    from pricing import black76_kernel  # noqa: F401, PLC0415
 
 
 def log_moneyness(forward: FloatArray, strike: FloatArray) -> FloatArray:
@@ -141,72 +134,28 @@ def log_moneyness(forward: FloatArray, strike: FloatArray) -> FloatArray:
     return np.where(near, np.log1p(excess), np.log(forward / strike))
 
 
-def _d1_d2(x: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return d1 and d2; at s = 0 they are ±∞ by moneyness, and 0 at the strike."""
-    h = np.where((s == 0) & (x == 0), 0.0, x / s)
-    return h + 0.5 * s, h - 0.5 * s
+def flat(array: npt.NDArray[Scalar], shape: tuple[int, ...]) -> npt.NDArray[Scalar]:
+    """Return the elements of ``array`` broadcast to ``shape``, in one dimension; one element stays one."""
+    if array.size != 1 and array.shape != shape:
+        array = np.broadcast_to(array, shape)
+    return np.ascontiguousarray(array).reshape(-1)
 
 
-def _limit(value: FloatArray, phi: FloatArray, *divisors: FloatArray) -> FloatArray:
-    """Return ``value``, its limit 0 where the density has vanished (0·∞ there), or 0 where a divisor is 0 (a kink)."""
-    gone = phi == 0
-    for divisor in divisors:
-        gone |= divisor == 0
-    return np.where(gone, 0.0, value)
-
-
-def _time_value(F: FloatArray, K: FloatArray, x: FloatArray, s: FloatArray) -> FloatArray:
-    """Undiscounted value of the out-of-the-money option: the same for a call and a put by parity.
-
-    With h = −|x|/s, t = s/2 and the Mills ratio Y(z) = N(z)/φ(z), the value is √(FK)·φ(0)·exp(−(h² + t²)/2)·
-    [Y(h + t) − Y(h − t)] [3, §2]. Three ways to take the difference keep it relatively accurate everywhere.
-    """
-    h = np.where((s == 0) & (x == 0), 0.0, -np.abs(x) / s)
-    t = 0.5 * s
-    scale = np.sqrt(F) * np.sqrt(K)
-    front = scale * _INV_SQRT_2PI * np.exp(-0.5 * (h * h + t * t))
-    plain = np.minimum(F, K) * ndtr(h + t) - np.maximum(F, K) * ndtr(h - t)
-    scaled = front * (_mills(np.minimum(h + t, 0.0)) - _mills(h - t))
-    series = front * _mills_difference(np.maximum(h, -_DENSITY_ENDS), t)
-    small = t * np.maximum(1.0, -h) < _SERIES_LIMIT
-    value = np.where(small, series, np.where(h + t > 0, plain, scaled))
-    return np.where(front == 0, np.where(t > -h, value, 0.0), value)
-
-
-def _mills(z: FloatArray) -> FloatArray:
-    return _SQRT_HALF_PI * np.asarray(erfcx(-_SQRT_HALF * z))
-
-
-def _mills_difference(h: FloatArray, t: FloatArray) -> FloatArray:
-    """Y(h + t) − Y(h − t) = 2·Σ t^(2k+1)·Y^(2k+1)(h)/(2k+1)! with Y′ = 1 + hY and Y^(n+1) = h·Y^(n) + n·Y^(n−1)."""
-    even = _mills(h)
-    odd = 1.0 + h * even
-    power = t
-    total = power * odd
-    for n in range(2, 2 * _SERIES_TERMS, 2):
-        even = h * odd + (n - 1) * even
-        odd = h * even + n * odd
-        power = power * t * t / (n * (n + 1))
-        total = total + power * odd
-    return 2.0 * total
-
-
-def _inputs(call: BoolArray, **inputs: npt.ArrayLike) -> tuple[FloatArray, ...]:
-    """Refuse what no option can have, then broadcast; an element with a missing input is missing as a whole."""
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in inputs.items()}
-    for name in ("forward", "strike"):
-        require_in_range(name, arrays[name], positive=True)
-    for name in ("tau_years", "vol"):
-        require_in_range(name, arrays[name], positive=False)
-    if np.any(np.isinf(arrays["rate"])):
+def require_possible(
+    *, forward: FloatArray, strike: FloatArray, tau_years: FloatArray, vol: FloatArray, rate: FloatArray
+) -> None:
+    """Raise :class:`ValueError` naming the first input that no option can have."""
+    require_in_range("forward", forward, positive=True)
+    require_in_range("strike", strike, positive=True)
+    require_in_range("tau_years", tau_years, positive=False)
+    require_in_range("vol", vol, positive=False)
+    if np.any(np.isinf(rate)):
         raise ValueError("rate is infinite; pass a finite rate per year, or NaN where it is missing")
-    missing = np.where(np.isnan(sum(arrays.values(), start=np.zeros(call.shape))), np.nan, 0.0)
-    return tuple(values + missing for values in arrays.values())
 
 
 def require_in_range(name: str, values: FloatArray, *, positive: bool) -> None:
     """Raise :class:`ValueError` if an element is infinite, negative, or (``positive``) zero; NaN passes as missing."""
-    bad = np.isinf(values) | ((values <= 0) if positive else (values < 0))
+    bad = np.isinf(values) | ((values < _SMALLEST_NORMAL) if positive else (values < 0))
     if np.any(bad):
         index = int(np.argmax(bad.ravel()))
         bound = "> 0" if positive else ">= 0"
@@ -214,3 +163,14 @@ def require_in_range(name: str, values: FloatArray, *, positive: bool) -> None:
             f"{name}[{index}] = {values.ravel()[index]!r} is not a finite number {bound}; "
             "leave the option out, or pass NaN where the value is missing"
         )
+
+
+def _room(n: int) -> FloatArray:
+    return np.empty((len(fields(Black76)), n))
+
+
+def _checked(out: FloatArray, n: int) -> FloatArray:
+    wanted = (len(fields(Black76)), n)
+    if out.shape != wanted or out.dtype != np.float64 or not out.flags.c_contiguous:
+        raise ValueError(f"out has shape {out.shape} and type {out.dtype}; pass a C-contiguous float64 array {wanted}")
+    return out

@@ -20,6 +20,7 @@ from pricing.elementary import LARGEST, SMALLEST_NORMAL, exponential, log_ratio
 from pricing.normal import INV_SQRT_2PI, mills_pair
 
 FloatArray = npt.NDArray[np.float64]
+ByteArray = npt.NDArray[np.uint8]
 
 BLOCK: Final = 128
 INPUTS: Final = 6
@@ -107,7 +108,7 @@ def _value_block(room: FloatArray) -> int:
 
 
 @inlined
-def load(source: FloatArray, first: int, count: int, block: FloatArray) -> None:
+def load(source: FloatArray | ByteArray, first: int, count: int, block: FloatArray) -> None:
     """Copy ``count`` numbers, or the one there is, into a block, and fill it up with the first of them."""
     if source.size == 1:
         block[:] = source[0]
@@ -118,18 +119,19 @@ def load(source: FloatArray, first: int, count: int, block: FloatArray) -> None:
         block[j] = source[first]
 
 
-@kernel("i8(UniTuple(f8[::1], 6), i8, i8, f8[:, ::1])")
-def value(inputs: tuple[FloatArray, ...], start: int, stop: int, out: FloatArray) -> int:
+@kernel("i8(UniTuple(f8[::1], 5), u1[::1], i8, i8, f8[:, ::1])")
+def value(inputs: tuple[FloatArray, ...], calls: ByteArray, start: int, stop: int, out: FloatArray) -> int:
     """Value options ``start`` to ``stop`` into ``out``, shape (12, n); returns how many have an impossible input.
 
-    ``inputs`` are F, K, T, σ, r and 1 for a call, 0 for a put; each has n elements or one for all.
+    ``inputs`` are F, K, T, σ and r, ``calls`` 1 for a call and 0 for a put; each has n elements or one for all.
     """
     room = np.empty((INPUTS + OUTPUTS) * BLOCK)
     impossible = 0
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        for k in range(INPUTS):
+        for k in range(INPUTS - 1):
             load(inputs[k], first, count, room[k * BLOCK : (k + 1) * BLOCK])
+        load(calls, first, count, room[(INPUTS - 1) * BLOCK : INPUTS * BLOCK])
         impossible += _value_block(room)
         for k in range(OUTPUTS):
             out[k, first : first + count] = room[(INPUTS + k) * BLOCK : (INPUTS + k) * BLOCK + count]

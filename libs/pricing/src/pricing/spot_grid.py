@@ -2,21 +2,17 @@
 
 Sticky strike: when spot moves from S to S′ each forward moves with it, F′ = F·S′/S, and each option keeps its vol.
 
-Deterministic: one thread, no fast-math, and every element depends on its own (spot, option) only, so that a spot gives
-the same bits alone or in a grid. :func:`signed_sums` adds in a fixed order.
+Deterministic: every element depends on its own (spot, option) only, so that a spot gives the same bits alone or in a
+grid, and with any number of threads. Sums are taken in a fixed order.
 """
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from pricing.black76 import FloatArray, log_moneyness, require_in_range
-
-_INV_SQRT_2PI = 0.3989422804014327
-_DENSITY_ENDS = 38.6
-"""Standard deviations beyond which the normal density is 0 in float64."""
+from pricing.chunks import in_chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +33,7 @@ def gamma_vanna_on_spots(
     strike: npt.ArrayLike,
     tau_years: npt.ArrayLike,
     vol: npt.ArrayLike,
+    threads: int = 1,
 ) -> GammaVanna:
     """Undiscounted Black-76 gamma and vanna of each option at each spot S′, under sticky strike.
 
@@ -46,15 +43,44 @@ def gamma_vanna_on_spots(
 
     Raises :class:`ValueError` naming the argument for anything that is not finite and positive.
     """
-    arrays = {"spots": spots, "spot": spot, "forward": forward, "strike": strike, "tau_years": tau_years, "vol": vol}
-    grid, S, F, K, T, sigma = (_positive(name, values) for name, values in arrays.items())
-    ratio = grid / S
-    sd = sigma * np.sqrt(T)
-    gamma = np.empty((ratio.size, F.size))
-    vanna = np.empty((ratio.size, F.size))
-    x = log_moneyness(F, K)
-    _fill(ratio, np.stack((x, sd, F, sigma)), gamma, vanna)
-    return GammaVanna(gamma=gamma, vanna_per_unit_vol=vanna)
+    from pricing import spot_grid_kernel as kernel  # noqa: PLC0415 - numba takes half a second to import
+
+    ratios = _ratios(spots, spot)
+    chain = _chain(forward=forward, strike=strike, tau_years=tau_years, vol=vol)
+    greeks = np.empty((2, ratios.size, chain.shape[1]))
+    in_chunks(lambda start, stop: kernel.fill(ratios, chain, start, stop, greeks), ratios.size, threads, multiple=1)
+    return GammaVanna(gamma=greeks[0], vanna_per_unit_vol=greeks[1])
+
+
+def gamma_sums_on_spots(
+    *,
+    spots: npt.ArrayLike,
+    spot: float,
+    forward: npt.ArrayLike,
+    strike: npt.ArrayLike,
+    tau_years: npt.ArrayLike,
+    vol: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    threads: int = 1,
+) -> FloatArray:
+    """Σ_i weights[i]·Γ_i(S′) at each spot S′, under sticky strike, without the matrix: shape (n_spots,).
+
+    As :func:`gamma_vanna_on_spots`, for one book: ``weights`` has shape (n_options,), any sign. The options add up in
+    their order.
+    """
+    from pricing import spot_grid_kernel as kernel  # noqa: PLC0415
+
+    ratios = _ratios(spots, spot)
+    chain = _chain(forward=forward, strike=strike, tau_years=tau_years, vol=vol)
+    book = np.ascontiguousarray(weights, dtype=np.float64)
+    if book.shape != chain.shape[1:]:
+        raise ValueError(f"weights has shape {book.shape}, the chain {chain.shape[1:]}: pass one weight per option")
+    chain[3] *= book
+    sums = np.empty(ratios.size)
+    in_chunks(
+        lambda start, stop: kernel.add_up(ratios, chain, start, stop, sums), ratios.size, threads, kernel.SPOTS_BLOCK
+    )
+    return sums
 
 
 def signed_sums(matrix: FloatArray, weights: FloatArray) -> FloatArray:
@@ -63,9 +89,27 @@ def signed_sums(matrix: FloatArray, weights: FloatArray) -> FloatArray:
     Order of summation: four running sums over i mod 4, added as (0 + 1) + (2 + 3). Unlike a BLAS product it does not
     depend on the machine's threads or on the number of rows.
     """
+    from pricing import spot_grid_kernel as kernel  # noqa: PLC0415
+
     out = np.empty(matrix.shape[0])
-    _row_sums(matrix, np.ascontiguousarray(weights, dtype=np.float64), out)
+    kernel.row_sums(np.ascontiguousarray(matrix), np.ascontiguousarray(weights, dtype=np.float64), out)
     return out
+
+
+def load_kernels() -> None:
+    """Load the compiled kernels now instead of in the first call: for a service, before the first second it prices."""
+    from pricing import spot_grid_kernel  # noqa: F401, PLC0415
+
+
+def _ratios(spots: npt.ArrayLike, spot: float) -> FloatArray:
+    return _positive("spots", spots) / _positive("spot", spot)
+
+
+def _chain(**options: npt.ArrayLike) -> FloatArray:
+    """Return what the kernels need of the options, shape (5, n_options): see :mod:`pricing.spot_grid_kernel`."""
+    F, K, T, sigma = (_positive(name, values) for name, values in options.items())
+    s = sigma * np.sqrt(T)
+    return np.stack((log_moneyness(F, K), 1.0 / s, 0.5 * s, 1.0 / (F * s), 1.0 / sigma))
 
 
 def _positive(name: str, values: npt.ArrayLike) -> FloatArray:
@@ -74,36 +118,3 @@ def _positive(name: str, values: npt.ArrayLike) -> FloatArray:
     if np.any(np.isnan(array)):
         raise ValueError(f"{name}[{int(np.argmax(np.isnan(array)))}] is NaN; leave unpriced options out of the book")
     return array
-
-
-# Signatures: compiled when the module is loaded, not in the first second that is priced.
-@numba.njit("void(f8[::1], f8[:, ::1], f8[:, ::1], f8[:, ::1])", cache=True, error_model="numpy")
-def _fill(ratio: FloatArray, chain: FloatArray, gamma: FloatArray, vanna: FloatArray) -> None:
-    x, sd, forward, vol = chain
-    for j in range(ratio.size):
-        shift = np.log(ratio[j])
-        for i in range(x.size):
-            d1 = (shift + x[i]) / sd[i] + 0.5 * sd[i]
-            if abs(d1) < _DENSITY_ENDS:
-                phi = _INV_SQRT_2PI * np.exp(-0.5 * d1 * d1)
-                gamma[j, i] = phi / (forward[i] * ratio[j] * sd[i])
-                vanna[j, i] = -phi * (d1 - sd[i]) / vol[i]
-            else:
-                gamma[j, i] = 0.0
-                vanna[j, i] = 0.0
-
-
-@numba.njit("void(f8[:, ::1], f8[::1], f8[::1])", cache=True, error_model="numpy")
-def _row_sums(matrix: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-    n = weights.size
-    whole = n - n % 4
-    for j in range(matrix.shape[0]):
-        a = b = c = d = 0.0
-        for i in range(0, whole, 4):
-            a += weights[i] * matrix[j, i]
-            b += weights[i + 1] * matrix[j, i + 1]
-            c += weights[i + 2] * matrix[j, i + 2]
-            d += weights[i + 3] * matrix[j, i + 3]
-        for i in range(whole, n):
-            a += weights[i] * matrix[j, i]
-        out[j] = (a + b) + (c + d)
