@@ -152,6 +152,12 @@ def okx(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
 
 
 @pytest.fixture
+def bitmex(raw: Callable[..., RawMessage]) -> Callable[..., RawMessage]:
+    """Build a BitMEX frame or REST answer from its payload file."""
+    return _builder(raw, "bitmex")
+
+
+@pytest.fixture
 def shape(raw: Callable[..., RawMessage], shared_data: Path) -> Callable[..., RawMessage]:
     """Build the first real message of ``shapes/<file>.jsonl`` that holds all of ``words``, received when it was sent.
 
@@ -175,7 +181,7 @@ def channel_of(frame: dict[str, Any]) -> str:
         names = (argument[name] for name in ("instId", "instFamily", "uly", "instType") if name in argument)
         return f"{argument['channel']}:{next(names, '')}"
     if "data" in frame and "table" in frame:
-        symbol = frame["data"][0]["symbol"] if frame["data"] else frame.get("filter", {}).get("symbol", "")
+        symbol = [*frame["data"], frame.get("filter", {})][0].get("symbol", "")
         return f"{frame['table']}:{symbol}"
     return "rpc"
 

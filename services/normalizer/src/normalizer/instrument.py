@@ -1,13 +1,23 @@
 """All that is known of one instrument: an as-of join of the parts of its ticker, each with its own receive time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Final
+from dataclasses import asdict, replace
+from typing import Any, Final, TypeVar
 
 from contracts.records import Instrument
 from normalizer import contract_value
-from normalizer.events import FundingPrint, InstrumentSpec, Part, TickerPatch, TradePrint, Value
+from normalizer.events import (
+    FundingPrint,
+    InstrumentSpec,
+    LiquidationPrint,
+    Part,
+    TickerPatch,
+    TradePrint,
+    Value,
+)
 from normalizer.limits import Limits
+
+_Sized = TypeVar("_Sized", TradePrint, LiquidationPrint)
 
 PARTS: Final[Mapping[Part, tuple[str, ...]]] = {
     "quote": ("bid_price", "bid_amount", "ask_price", "ask_amount"),
@@ -168,27 +178,35 @@ class InstrumentState:
             self.base_per_contract = contract_value.finite(trade.amount_base / trade.contracts)
         return raised
 
-    def sizes(
-        self, contracts: float, *, price: float, index_price: float | None = None
-    ) -> tuple[float | None, float | None]:
-        """Return (base coin, USD) of ``contracts`` by the reference data, of a quanto by its last print."""
+    def sized(self, print_: _Sized) -> _Sized:
+        """Return a print with its contracts in base coin and USD: by the reference data, else as the frame says.
+
+        A quanto that the frame does not size is sized by its last print; what cannot be known stays None.
+        """
+        if print_.contracts is None:
+            return print_
+        base, usd = self._by_reference(print_, print_.contracts)
+        if base is None and print_.amount_base is not None:
+            return print_
+        if base is None and self.reference is not None and self.base_per_contract is not None:
+            base = contract_value.finite(print_.contracts * self.base_per_contract)
+            usd = None if base is None else contract_value.finite(base * print_.price)
+        return replace(print_, amount_base=base, notional_usd=usd)
+
+    def _by_reference(self, print_: _Sized, contracts: float) -> tuple[float | None, float | None]:
         if self.reference is None:
             return None, None
-        base, usd = contract_value.sizes(contracts, price=price, index_price=index_price, reference=self.reference)
-        if base is None and self.base_per_contract is not None:
-            base = contract_value.finite(contracts * self.base_per_contract)
-            usd = None if base is None else contract_value.finite(base * price)
-        return base, usd
+        index_price = print_.index_price if isinstance(print_, TradePrint) else None
+        return contract_value.sizes(contracts, price=print_.price, index_price=index_price, reference=self.reference)
 
     def open_interest(self, contracts: float) -> Mapping[str, Value]:
         """Return the fields of the open interest that ``contracts`` say; none if their value is not known."""
         if self.reference is None:
             return {}
-        said = contract_value.open_interest(contracts, self.reference)
-        if not said and self.base_per_contract is not None:
-            base = contract_value.finite(contracts * self.base_per_contract)
-            return {} if base is None else {"open_interest_base": base}
-        return said
+        if contract_value.unit(self.reference) != "quanto":
+            return contract_value.open_interest(contracts, self.reference)
+        base = None if self.base_per_contract is None else contract_value.finite(contracts * self.base_per_contract)
+        return {} if base is None else {"open_interest_base": base}
 
     def _is_older(self, trade: TradePrint) -> bool:
         if trade.trade_seq is not None and self.last_trade_seq is not None:

@@ -236,9 +236,7 @@ class Market:
         if not self._seen.add(f"{trade.instrument}/{trade.trade_id}"):
             self._count("trades_duplicate")
             return
-        if state is not None and trade.amount_base is None and trade.contracts is not None:
-            base, usd = state.sizes(trade.contracts, price=trade.price, index_price=trade.index_price)
-            trade = replace(trade, amount_base=base, notional_usd=usd)
+        trade = trade if state is None else state.sized(trade)
         known = self._reference_flags(trade.instrument)
         raised = known if state is None else (*known, *state.trade(trade, raw.received_ts, self._limits))
         self._print(TRADES, trade_record(trade, spec, self._circumstances(raw), raised))
@@ -254,9 +252,7 @@ class Market:
             self._count("liquidations_duplicate")
             return
         state = self._live(print_.instrument, raw)
-        if state is not None and print_.contracts is not None:
-            base, usd = state.sizes(print_.contracts, price=print_.price)
-            print_ = replace(print_, amount_base=base, notional_usd=usd)
+        print_ = print_ if state is None else state.sized(print_)
         known = self._reference_flags(print_.instrument)
         record = liquidation_record(print_, spec, self._circumstances(raw), known, source="feed")
         self._print(LIQUIDATIONS, record)

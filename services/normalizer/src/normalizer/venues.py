@@ -6,7 +6,17 @@ from functools import partial
 from typing import Final
 
 from contracts.records import RawMessage
-from normalizer import binance, bybit, bybit_symbols, deribit, deribit_symbols, okx, okx_symbols
+from normalizer import (
+    binance,
+    bitmex,
+    bitmex_symbols,
+    bybit,
+    bybit_symbols,
+    deribit,
+    deribit_symbols,
+    okx,
+    okx_symbols,
+)
 from normalizer.book import Rules
 from normalizer.events import Event, InstrumentSpec
 
@@ -56,6 +66,14 @@ VENUES: Final[Mapping[str, Venue]] = {
             parse=partial(binance.parse, "usdm"),
             read_symbol=partial(binance.read_symbol, "usdm"),
             book_instrument=binance.book_instrument,
+        ),
+        Venue(
+            name="bitmex",
+            book_rules="bitmex",
+            parse=bitmex.parse,
+            read_symbol=bitmex_symbols.read_symbol,
+            book_instrument=bitmex.book_instrument,
+            tells_funding=True,
         ),
         Venue(
             name="bybit",
