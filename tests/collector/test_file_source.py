@@ -23,7 +23,7 @@ def tape(count: int) -> Recording:
         for number in range(count):
             yield Observation(BASE + number, "deribit", 0, "message", "c", "i", "BTC", None, b"x")
 
-    return Recording(Path("tape"), "chain", "deribit", "BTC", read)
+    return Recording(Path("tape"), "chain", "deribit", ("BTC",), read)
 
 
 def play(writer: Any, **changed: Any) -> Any:

@@ -29,7 +29,7 @@ def tape(*offsets: int, venue: str = "deribit", opened: list[str] | None = None,
         for offset in offsets:
             yield Observation(BASE + offset, venue, 0, "message", "c", "i", "BTC", None, name.encode())
 
-    return Recording(Path(name), "chain", venue, "BTC", read)
+    return Recording(Path(name), "chain", venue, ("BTC",), read)
 
 
 def entries(*recordings: Recording) -> list[Entry]:

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     path: Path | None = Field(default=None, description="folder of recordings, or one file (SOURCE=file)")
     speed: float = Field(default=0.0, ge=0.0, le=100_000.0, description="times real time; 0 is as fast as possible")
     kinds: Annotated[tuple[RecordingKind, ...], NoDecode] = Field(
-        default=("chain", "trades", "binance"), description="recordings to take: chain, trades, binance"
+        default=("chain", "trades", "binance"), description="recordings to take: chain, trades, binance, feed"
     )
     files: str = Field(default="*", min_length=1, description="glob on the names of the recordings to take")
 

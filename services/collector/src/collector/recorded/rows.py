@@ -1,14 +1,18 @@
-"""Reading gzipped lines and tables with every problem reported as file, row, column, remedy."""
+"""Reading compressed lines and tables with every problem reported as file, row, column, remedy."""
 
 import csv
 import gzip
+import io
+import lzma
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import orjson
+import zstandard
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 MAX_SORTED_ROWS = 500_000
@@ -26,20 +30,32 @@ class RecordingError(Exception):
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a gzip file without their line ends, one in memory at a time.
+    """Yield the lines of a .gz, .xz or .zst file without their line ends, one in memory at a time.
 
-    Raises RecordingError if the file is missing, not gzip, cut short, or has a line over 16 MiB.
+    Raises RecordingError if the file is missing, not compressed as its name says, cut short, or has a line over 16 MiB.
     """
     row = 0
     try:
-        with gzip.open(path, "rb") as file:
+        with _decompressed(path) as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
                 row += 1
                 if len(line) > MAX_LINE_BYTES:
                     raise RecordingError(path, f"line over {MAX_LINE_BYTES} bytes", "not a recording we know", row=row)
                 yield line.rstrip(b"\r\n")
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise RecordingError(path, f"cannot be read ({error})", "fetch the file again", row=row + 1) from error
+
+
+def _decompressed(path: Path) -> BinaryIO:
+    match path.suffix:
+        case ".xz":
+            return cast("BinaryIO", lzma.open(path, "rb"))
+        case ".zst":
+            # Several frames may stand one after the other, as a writer that flushes leaves them.
+            source = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True)
+            return io.BufferedReader(source)
+        case _:
+            return cast("BinaryIO", gzip.open(path, "rb"))
 
 
 @dataclass(frozen=True, slots=True)

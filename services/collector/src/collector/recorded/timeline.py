@@ -58,7 +58,7 @@ def with_connection_events(
 ) -> Iterator[Observation]:
     """Yield one venue's recordings merged, with connect and disconnect where recorded time begins, breaks and ends."""
     venue = recordings[0].venue
-    underlyings = sorted({recording.underlying for recording in recordings})
+    underlyings = sorted({underlying for recording in recordings for underlying in recording.underlyings})
     latest: int | None = None
     for seen in takewhile(lambda _: not stopped(), merge_lazily(recordings)):
         if latest is None or seen.received_ts - latest > HOLE_US:
