@@ -2,6 +2,7 @@
 
 import csv
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Column:
     """A number every option has: its name, what it may be, and what it is where the file has none.
 
     ``default``: taken where the column is missing or its cell is empty; None means the column must be there.
-    ``may_be_missing``: an empty cell is NaN for the model to judge, not a bad row.
+    ``may_be_missing``: an empty cell, or ``nan``, is NaN for the model to judge, not a bad row.
     """
 
     name: str
@@ -38,16 +39,16 @@ class Column:
 
     def number(self, text: str) -> float:
         """Return the number in a cell. Raises ValueError with what it should be."""
-        if not text:
-            if self.default is not None:
-                return self.default
-            if self.may_be_missing:
-                return math.nan
+        if not text and self.default is not None:
+            return self.default
+        if self.may_be_missing and text.lower() in {"", "nan"}:
+            return math.nan
         try:
             value = float(text)
         except ValueError:
             raise ValueError(f"{self.name} = {text!r} is not {self._wanted()}") from None
-        fits = math.isfinite(value) and value > self.above and value >= self.at_least
+        # A denormal number counts as 0, as in the pricing library.
+        fits = math.isfinite(value) and value - self.above >= sys.float_info.min and value >= self.at_least
         if not fits or (self.whole and not value.is_integer()):
             raise ValueError(f"{self.name} = {text} is not {self._wanted()}")
         return value

@@ -1,7 +1,7 @@
 """Kernels are loaded before the first test: compiling them, once per change, takes longer than a property may."""
 
-from pricing.black76 import load_kernel
-from pricing.spot_grid import load_kernels
+from pricing import black76, implied_vol, spot_grid
 
-load_kernel()
-load_kernels()
+black76.load_kernel()
+implied_vol.load_kernel()
+spot_grid.load_kernels()

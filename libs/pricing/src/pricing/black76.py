@@ -160,7 +160,7 @@ def require_in_range(name: str, values: FloatArray, *, positive: bool) -> None:
         index = int(np.argmax(bad.ravel()))
         bound = "> 0" if positive else ">= 0"
         raise ValueError(
-            f"{name}[{index}] = {values.ravel()[index]!r} is not a finite number {bound}; "
+            f"{name}[{index}] = {float(values.ravel()[index])!r} is not a finite number {bound}; "
             "leave the option out, or pass NaN where the value is missing"
         )
 
