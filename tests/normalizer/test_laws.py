@@ -1,5 +1,6 @@
 """Laws of the core: where a snapshot is taken and how records arrive must not show in what comes out."""
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,21 @@ Frame = Callable[..., RawMessage]
 fixtures_are_pure = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
 )
-STEPS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=60)
+STEPS = st.lists(st.tuples(st.integers(0, 41), st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=60)
 """(which frame, seconds to advance, a figure that varies it)"""
 
+
+CHECKED = {"seqId": None, "prevSeqId": None, "bids": [["88000", "1", "0", "1"]], "asks": [["88000.10", "2", "0", "1"]]}
+SUMS = (zlib.crc32(b"88000:1:88000.10:2") - 2**32 * (zlib.crc32(b"88000:1:88000.10:2") >> 31), 7)
+"""The checksum of that book, and one that it does not have."""
 
 Scripted = Callable[[list[tuple[int, int, int]]], list[RawSecond]]
 
 
 @pytest.fixture
-def script(deribit: Frame, binance: Frame, raw: Frame, seconds_of: Any) -> Scripted:
+def script(
+    *, deribit: Frame, binance: Frame, bybit: Frame, okx: Frame, bitmex: Frame, raw: Frame, seconds_of: Any
+) -> Scripted:
     """Turn drawn steps into units: any frame in any order, sensible or not, duplicates and gaps included."""
 
     def frame(choice: int, at: float, figure: int, offset: int) -> RawMessage:
@@ -51,6 +58,27 @@ def script(deribit: Frame, binance: Frame, raw: Frame, seconds_of: Any) -> Scrip
             lambda: raw("binance-usdm", b"hole", at, kind="gap", instrument="BTCUSDT"),
             lambda: raw("deribit", b"", at, kind="heartbeat", underlying=""),
             lambda: raw("binance-usdm", b"}", at),
+            lambda: bybit("rest:instruments", at),
+            lambda: bybit("ticker_delta", at, {"nextFundingTime": f"{1795276800000 + 28_800_000 * figure}"}),
+            lambda: bybit("trade", at, {"i": str(figure)}),
+            lambda: bybit("book_snapshot", at, {"u": figure}),
+            lambda: bybit("book_delta", at, {"u": 1 + figure}),
+            lambda: okx("rest:instruments", at),
+            lambda: okx("trade", at, {"tradeId": str(figure)}),
+            lambda: okx("book_snapshot", at, {"seqId": 100 + figure}),
+            lambda: okx("book_update", at, {"prevSeqId": 100 + figure}),
+            lambda: okx("book_snapshot", at, {**CHECKED, "checksum": SUMS[figure % 2]}),
+            lambda: okx("book_update", at, {**CHECKED, "checksum": SUMS[figure % 2]}),
+            lambda: okx("liquidation", at),
+            lambda: bitmex("quanto_instrument", at, underlying="ETH"),
+            lambda: bitmex("quanto_trade", at, {"trdMatchID": str(figure), "size": 1 + figure}, underlying="ETH"),
+            lambda: bitmex("liquidation", at, {"symbol": "ETHUSD", "orderID": str(figure)}, underlying="ETH"),
+            lambda: bitmex("instrument_update", at, {"openInterest": figure}),
+            lambda: bitmex("book_partial", at),
+            lambda: bitmex("book_insert", at, {"id": 11 + figure}),
+            lambda: bitmex("book_update", at, {"id": 11 + figure}),
+            lambda: bitmex("book_delete", at, {"id": 11 + figure}),
+            lambda: raw("okx", b"lost", at, kind="disconnect", underlying=""),
         ]
         return makers[choice]()
 

@@ -270,6 +270,15 @@ def test_protocol_answers_are_passed_over_and_errors_are_loud(okx: Frame, play: 
     assert [reject.reason for reject in rejects] == ["venue_error", "venue_error"]
 
 
+def test_a_family_that_does_not_exist_is_an_answer_not_an_error(okx: Frame, play: Play) -> None:
+    """Asked for options on a coin that has none, the venue says 51001."""
+    answer = replace(
+        okx("rest:instruments"), payload=b'{"code":"51001","msg":"Instrument ID does not exist","data":[]}'
+    )
+    assert not play([answer]).rejects
+    assert play([replace(answer, channel="rest:tickers")]).rejects
+
+
 @pytest.mark.parametrize(
     ("symbol", "kind", "linear", "expiry_ts"),
     [

@@ -64,7 +64,7 @@ def book_instrument(raw: RawMessage) -> str | None:
 
 def parse(raw: RawMessage) -> Iterator[Event]:
     """Read one frame or REST answer. Raises BadMessage if the frame as a whole is impossible or unknown."""
-    if raw.payload == b"pong":
+    if raw.kind == "message" and raw.payload == b"pong":
         yield Ignored("protocol")
         return
     frame = read.parse(raw.payload)
@@ -230,7 +230,7 @@ def _instrument(fields: Json, spec: InstrumentSpec, action: str) -> Iterator[Eve
         yield Ignored("delisted")
         return
     if "typ" in fields and "multiplier" in fields:
-        if fields["typ"] not in _KINDS:
+        if read.text(fields, "typ") not in _KINDS:
             yield Ignored("no perpetual, future or spot")
             return
         yield _listing(fields, spec)

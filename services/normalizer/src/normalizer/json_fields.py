@@ -100,7 +100,7 @@ def text_micros(fields: Json, name: str) -> int:
 
 def text_micros_or_none(fields: Json, name: str) -> int | None:
     """Return a time given as text of milliseconds as microseconds; missing, empty and 0 are None."""
-    return None if fields.get(name) in {None, "", "0"} else text_micros(fields, name)
+    return None if fields.get(name) in (None, "", "0") else text_micros(fields, name)
 
 
 def iso_micros(fields: Json, name: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from contracts.records import BookSnapshot, Instrument, RawMessage, Ticker
+from contracts.records import BookSnapshot, Instrument, RawMessage, Ticker, from_dict
 from normalizer.book import Book
 from normalizer.book_snapshot import book_fields
 from normalizer.events import (
@@ -347,8 +347,9 @@ class Market:
             index = self._indices.get(state.spec.index_name)
             row = state.ticker_fields(second=self._second, index=None if index is None else index[:2])
             row["venue"] = self.venue.name
-            quality = flags("Ticker", row, self._limits, (*state.take_raised(), *self._reference_flags(name)))
-            yield Output(TICKERS, name, Ticker(**row, quality=quality), self._second * 1000)
+            raised = (*state.take_raised(), *self._reference_flags(name))
+            row["quality"] = flags("Ticker", row, self._limits, raised)
+            yield Output(TICKERS, name, from_dict(Ticker, row), self._second * 1000)
 
     # Between seconds
 

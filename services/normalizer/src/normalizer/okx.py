@@ -50,6 +50,8 @@ _CLOSING: Final[dict[str, Side]] = {"long": "sell", "short": "buy"}
 _STATES: Final = {"live": "open"}
 _HOUR_US: Final = 3_600_000_000
 _MAX_CHECKSUM: Final = 2**31
+_NO_SUCH_FAMILY: Final = "51"
+"""Codes that begin so say that an instrument or a family does not exist."""
 _INCREMENTAL_BOOKS: Final = ("books", "books-l2-tbt", "books50-l2-tbt")
 
 
@@ -61,7 +63,7 @@ def book_instrument(raw: RawMessage) -> str | None:
 
 def parse(raw: RawMessage) -> Iterator[Event]:
     """Read one frame or REST answer. Raises BadMessage if the frame as a whole is impossible or unknown."""
-    if raw.payload == b"pong":
+    if raw.kind == "message" and raw.payload == b"pong":
         yield Ignored("protocol")
         return
     frame = read.as_object(read.parse(raw.payload), "frame")
@@ -73,7 +75,9 @@ def parse(raw: RawMessage) -> Iterator[Event]:
             raise BadMessage("venue_error", f"code {frame.get('code')!r}: {frame.get('msg')!r}"[:200])
         yield Ignored("protocol")
         return
-    argument = read.as_object(frame.get("arg"), "arg")
+    if "arg" not in frame:
+        raise BadMessage("unknown_channel", "arg: missing in a frame that is no event either")
+    argument = read.as_object(frame["arg"], "arg")
     channel = read.text(argument, "channel")
     if channel in _IGNORED:
         yield Ignored("no output needs it")
@@ -91,9 +95,12 @@ def _reader(channel: str) -> Reader:
 
 
 def _rest(answer: Json, raw: RawMessage) -> Iterator[Event]:
-    if answer.get("code") != "0":
-        raise BadMessage("venue_error", f"{raw.channel}: {answer.get('code')!r} {answer.get('msg')!r}"[:200])
-    name = raw.channel.removeprefix("rest:")
+    code, name = answer.get("code"), raw.channel.removeprefix("rest:")
+    if name == "instruments" and isinstance(code, str) and code.startswith(_NO_SUCH_FAMILY):
+        yield Ignored("the venue lists nothing of this underlying")
+        return
+    if code != "0":
+        raise BadMessage("venue_error", f"{raw.channel}: {code!r} {answer.get('msg')!r}"[:200])
     if name == "long-short-ratio":
         yield Ignored("no record has a field for long/short ratios")
     elif name == "funding-history":
@@ -152,7 +159,7 @@ def _trade(fields: Json, spec: InstrumentSpec, _raw: RawMessage, *, stream: str)
 def _liquidations(fields: Json, spec: InstrumentSpec, _raw: RawMessage) -> Iterator[Event]:
     def liquidation(detail: Json) -> Iterator[Event]:
         exchange_ts = read.text_micros(detail, "ts")
-        named = detail.get("posSide") in _CLOSING
+        named = detail.get("posSide") in ("long", "short")
         yield LiquidationPrint(
             instrument=spec.instrument,
             exchange_ts=exchange_ts,
