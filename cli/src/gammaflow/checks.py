@@ -9,12 +9,15 @@ from gammaflow.interface import Command, no_arguments
 from gammaflow.paths import ROOT
 
 BIN = ROOT / ".venv" / "bin"
+# Fault tests mostly wait: two at a time keep two cores busy. A file stays with one worker, and so does its stack.
+TWO_WORKERS = ("-n", "2", "--dist", "loadfile")
 SOURCES = ("libs/*/src", "services/*/src", "stack/src", "cli/src")
 
 
 def test(args: argparse.Namespace) -> int:
     """Run the tests; what follows ``test`` goes to pytest, e.g. ``tests/greeks -k parity``."""
-    command = [sys.executable, "-m", "pytest", *args.passed_on]
+    whole = not any((ROOT / argument.partition("::")[0]).exists() for argument in args.passed_on)
+    command = [sys.executable, "-m", "pytest", *(TWO_WORKERS if whole else ()), *args.passed_on]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

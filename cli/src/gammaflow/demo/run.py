@@ -32,6 +32,12 @@ from stack.guard import Guard
 REFRESH_S = 1.0
 DRAIN_S = 300.0
 START_S = 60.0
+# Nobody waits for single seconds of a recording: fewer transactions and inserts cost broker and engine less.
+UNHURRIED = {
+    "GAMMAFLOW_COMMIT_INTERVAL_MS": "1000",
+    "GAMMAFLOW_COMMIT_MAX_RECORDS": "50000",
+    "GAMMAFLOW_SINK_FLUSH_AGE_MS": "2000",
+}
 RAW_TOPICS = ("raw.deribit", "raw.binance-usdm", "raw.binance-spot")
 
 
@@ -128,10 +134,8 @@ def start_guard(directory: Path, cleanup: ExitStack) -> Guard:
 
 def environment(endpoints: embedded.Endpoints, args: argparse.Namespace) -> dict[str, str]:
     """Return the settings all services share."""
-    # Nobody waits for single seconds of a recording: larger inserts cost the engine less.
-    patience_ms = 3000 if sources.name_of(args) == "recorded" else 250
     return {
-        "GAMMAFLOW_SINK_FLUSH_AGE_MS": str(patience_ms),
+        **(UNHURRIED if sources.name_of(args) == "recorded" else {}),
         "GAMMAFLOW_BOOTSTRAP_SERVERS": endpoints.bootstrap_servers,
         "GAMMAFLOW_REGISTRY_URL": endpoints.registry_url,
         "GAMMAFLOW_CLICKHOUSE_URL": endpoints.clickhouse_url,
@@ -204,7 +208,7 @@ def watch_until_done(demo: Demo, args: argparse.Namespace) -> bool:
     try:
         while not ended(demo, args):
             demo.services.revive()
-            demo.view.show(look(demo, f"running ({demo.source.label})"))
+            show(demo, f"running ({demo.source.label})")
             time.sleep(REFRESH_S)
     except KeyboardInterrupt:
         return True
@@ -231,10 +235,16 @@ def finish(demo: Demo, *, interrupted: bool) -> None:
                 say("not everything has arrived in ClickHouse: see ./run logs")
                 return
             demo.services.revive()
-            demo.view.show(look(demo, "source ended, the rest is arriving"))
+            show(demo, "source ended, the rest is arriving")
             time.sleep(0.3)
     except KeyboardInterrupt:
         return
+
+
+def show(demo: Demo, phase: str) -> None:
+    """Show the state of things, if it is time to."""
+    if demo.view.is_due():
+        demo.view.show(look(demo, phase))
 
 
 def look(demo: Demo, phase: str) -> Frame:

@@ -51,11 +51,15 @@ class View:
         if self._live is not None:
             self._live.stop()
 
+    def is_due(self) -> bool:
+        """Return whether a frame would be shown now: without a terminal, one in a few seconds is enough."""
+        return self._live is not None or time.monotonic() - self._last_plain_s >= PLAIN_EVERY_S
+
     def show(self, frame: Frame) -> None:
         """Show one frame."""
         if self._live is not None:
             self._live.update(Group(headline(frame), rates_table(frame), levels_table(frame)), refresh=True)
-        elif time.monotonic() - self._last_plain_s >= PLAIN_EVERY_S:
+        else:
             self._last_plain_s = time.monotonic()
             self._console.print(plain_line(frame), soft_wrap=True, highlight=False)
 

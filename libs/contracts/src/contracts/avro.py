@@ -17,6 +17,8 @@ DOUBLE = struct.Struct("<d")
 PRESENT_DOUBLE = struct.Struct("<Bd")
 _SMALL_COUNT = 1 << 13
 _LONG_BYTES = 10
+_STAMP_BYTES = 8
+_MAX_STAMPS = 1 << 16
 
 
 class MalformedError(ValueError):
@@ -72,7 +74,11 @@ def doubles(values: Sequence[float]) -> bytes:
     return long(count) + struct.pack(f"<{count}d", *values) + END if count else END
 
 
-def read_long(data: bytes, at: int) -> tuple[int, int]:
+# Microsecond times are eight bytes, and come again: expiries in every option, receive times in every second after.
+_STAMPS: dict[bytes, int] = {}
+
+
+def read_long(data: bytes, at: int) -> tuple[int, int]:  # noqa: PLR0911 - unrolled
     """Return (value, position after it). Raises IndexError at the end of data, MalformedError beyond 64 bits.
 
     Unrolled as far as seconds and digests go (five bytes). Each step takes off the continuation bit of the byte before,
@@ -81,6 +87,9 @@ def read_long(data: bytes, at: int) -> tuple[int, int]:
     value = data[at]
     if value < 1 << 7:
         return value >> 1 ^ -(value & 1), at + 1
+    stamp = _STAMPS.get(data[at : at + _STAMP_BYTES])
+    if stamp is not None:
+        return stamp, at + _STAMP_BYTES
     value += (data[at + 1] << 7) - (1 << 7)
     if value < 1 << 14:
         return value >> 1 ^ -(value & 1), at + 2
@@ -105,9 +114,18 @@ def _read_wide(data: bytes, at: int, value: int) -> tuple[int, int]:
         if byte < 128:
             if value >> 64:
                 break
-            return value >> 1 ^ -(value & 1), position + 1
+            value = value >> 1 ^ -(value & 1)
+            if position == at + _STAMP_BYTES - 1:
+                _remember(data[at : position + 1], value)
+            return value, position + 1
         shift += 7
     raise MalformedError(f"a number of more than 64 bits at byte {at}")
+
+
+def _remember(stamp: bytes, value: int) -> None:
+    if len(_STAMPS) >= _MAX_STAMPS:
+        _STAMPS.clear()
+    _STAMPS[stamp] = value
 
 
 def read_size(data: bytes, at: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ interrupted is dropped by the caller; an error is classified by its flags only.
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import confluent_kafka as ck
@@ -31,11 +32,39 @@ from streamkit.broker import (
 REQUEST_TIMEOUT_S = 10.0
 RESOLVE_TIMEOUT_S = 60.0  # an open transaction of another id ends within its timeout
 QUEUE_FULL_WAIT_S = 0.05
+RETRY_WAIT_S = 0.05
 
 _MISSING = {KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001 - the client's public names of its local errors
 _TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001 - as above
+# A new topic is listed before its leader serves it; the client does not call that retriable.
+_LEADERLESS = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 _AUTO_OFFSET_RESET = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - as above
 _PARTITION_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetching:
+    """How a consumer asks for records: what the broker answers with, and how much the client reads ahead.
+
+    The broker answers once ``min_bytes`` are there, or after ``wait_ms``. Every answer costs it a look at each of the
+    consumer's partitions: one that reads many of them and is in no hurry asks for more at a time.
+    """
+
+    wait_ms: int = 20
+    min_bytes: int = 1
+    # Small portions, so that the inputs of a task come interleaved: with the client's defaults one topic is read
+    # megabytes ahead while the unit at hand waits for another.
+    partition_bytes: int = 64 * 1024
+    prefetch_records: int = 2_000
+
+    def config(self) -> Mapping[str, int]:
+        """Return the client's settings."""
+        return {
+            "fetch.wait.max.ms": self.wait_ms,
+            "fetch.min.bytes": self.min_bytes,
+            "fetch.message.max.bytes": self.partition_bytes,
+            "queued.min.messages": self.prefetch_records,
+        }
 
 
 class KafkaBroker:
@@ -46,20 +75,18 @@ class KafkaBroker:
         bootstrap_servers: str,
         *,
         transaction_timeout_ms: int = 30_000,
-        prefetch_records: int = 2_000,
+        fetching: Fetching = Fetching(),
     ) -> None:
         self._common: dict[str, Any] = {
             "bootstrap.servers": bootstrap_servers,
             "logger": logging.getLogger("librdkafka"),
         }
         self._transaction_timeout_ms = transaction_timeout_ms
-        self._prefetch_records = prefetch_records
+        self._fetching = fetching
 
     def consumer(self, group: str) -> "KafkaConsumer":
         """See :class:`~streamkit.broker.Broker`."""
-        return KafkaConsumer(
-            {**self._common, **_CONSUMER, "group.id": group, "queued.min.messages": self._prefetch_records}
-        )
+        return KafkaConsumer({**self._common, **_CONSUMER, **self._fetching.config(), "group.id": group})
 
     def producer(self, transactional_id: str) -> "KafkaProducer":
         """See :class:`~streamkit.broker.Broker`."""
@@ -79,10 +106,6 @@ _CONSUMER: Mapping[str, Any] = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
-    "fetch.wait.max.ms": 20,
-    # Small portions, so that the inputs of a task come interleaved: with the defaults one topic is read megabytes ahead
-    # while the unit at hand waits for another.
-    "fetch.message.max.bytes": 64 * 1024,
     "fetch.queue.backoff.ms": 5,  # with a limited prefetch the default of 1 s costs two orders of magnitude
 }
 _PRODUCER: Mapping[str, Any] = {
@@ -341,6 +364,7 @@ def _until(timeout_s: float, function: Callable[..., Any], *arguments: Any, **op
         except Unresolved:
             if time.monotonic() >= deadline:
                 raise
+            time.sleep(RETRY_WAIT_S)
 
 
 def _classified(error: KafkaError) -> BrokerError:
@@ -356,7 +380,7 @@ _RULES: Sequence[tuple[Callable[[KafkaError], bool], type[BrokerError]]] = (
     (lambda error: error.code() == KafkaError.MSG_SIZE_TOO_LARGE, Refused),
     (lambda error: error.code() == _AUTO_OFFSET_RESET, Truncated),
     (lambda error: error.txn_requires_abort(), BrokerError),
-    (lambda error: error.retriable() or error.code() == _TIMED_OUT, Unresolved),
+    (lambda error: error.retriable() or error.code() in {_TIMED_OUT, *_LEADERLESS}, Unresolved),
     (lambda error: True, BrokerError),  # noqa: ARG005 - what no rule knows is final
 )
 

@@ -116,8 +116,17 @@ def _check(applied: Mapping[int, str], known: Mapping[int, Migration]) -> None:
 def _run(client: Client, migration: Migration, sql: str, *, applied: bool) -> None:
     for statement in statements(sql):
         client.command(statement)
-    row = [[migration.number, migration.name, migration.checksum, int(applied)]]
-    client.insert("schema_migrations", row, column_names=["number", "name", "checksum", "applied"])
+    # A statement: the client's own insert would load pandas, where it is installed, into a process that never needs it.
+    client.command(
+        "INSERT INTO schema_migrations (number, name, checksum, applied) "
+        "SELECT {number:UInt32}, {name:String}, {checksum:String}, {applied:UInt8}",
+        parameters={
+            "number": migration.number,
+            "name": migration.name,
+            "checksum": migration.checksum,
+            "applied": int(applied),
+        },
+    )
 
 
 def prepare(address: Address, *, to: int | None = None) -> list[str]:

@@ -25,12 +25,14 @@ from sink.storing import CALL_TIMEOUT_S, Hooks, NoHooks, Storing, Transactions
 from sink.tables import DEADLETTER_TABLE, TABLES
 from streamkit.broker import Broker, BrokerError, Reader, Refused, TopicPartition, Truncated
 from streamkit.deadletter import BreakerOpen
-from streamkit.kafka import KafkaBroker
+from streamkit.kafka import Fetching, KafkaBroker
 from streamkit.logs import Log, logger
 from streamkit.settings import SettingsRefused, load
 
 DONE, RESTART, REFUSED = 0, 1, 2
 RETRY_S = 0.5
+# A hundred partitions, each a lane of its own that is stored by the hundred milliseconds: portions may be large.
+FETCHING = Fetching(wait_ms=50, min_bytes=128 * 1024, partition_bytes=1024 * 1024, prefetch_records=20_000)
 NEEDS_A_PERSON = (StoreRefused, MigrationRefused, PortTaken, BreakerOpen, NotProvisioned, Refused, Truncated)
 
 T = TypeVar("T")
@@ -75,7 +77,7 @@ def run(settings: Settings, *, broker: Broker | None = None, hooks: Hooks | None
         logging.getLogger(library).setLevel(logging.ERROR)  # they tell of every attempt; the sink tells of the wait
     stopping = StopSignal()
     try:
-        pipeline = build(settings, broker or KafkaBroker(settings.bootstrap_servers), stopping, log, hooks or NoHooks())
+        pipeline = build(settings, broker or kafka(settings), stopping, log, hooks or NoHooks())
         log.info("started", run_id=settings.run_id, assignment=settings.assignment, topics=len(settings.topics))
         pipeline.run(stopping)
     except Stopped:
@@ -85,6 +87,11 @@ def run(settings: Settings, *, broker: Broker | None = None, hooks: Hooks | None
         return _outcome(error, log)
     log.info("stopped", exit_code=DONE)
     return DONE
+
+
+def kafka(settings: Settings) -> Broker:
+    """Return the broker as the sink reads from it."""
+    return KafkaBroker(settings.bootstrap_servers, fetching=FETCHING)
 
 
 def _outcome(error: Exception, log: Log) -> int:

@@ -134,9 +134,14 @@ class Bridge:
         try:
             answer = await self._prepare(http, request, files, query_id, scope)
             await self._work(answer.begin, answer)
-            return await self._send(http, answer)
+            response, whole = await self._send(http, answer)
         finally:
             await asyncio.shield(self._end(request, scope, answer))
+        if whole:
+            # Last, when the session is free again: the client's next query in it may follow at once.
+            with suppress(ConnectionError):
+                await response.write_eof()
+        return response
 
     def _acquire(self, request: Request) -> Scope:
         if request.session_id:
@@ -189,7 +194,8 @@ class Bridge:
         finally:
             connection.close()
 
-    async def _send(self, http: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _send(self, http: web.Request, answer: Answer) -> tuple[web.StreamResponse, bool]:
+        """Send the body but for its end; return the response and whether its end may follow."""
         headers = self._headers(answer.query.query_id, answer.query.format)
         headers["X-ClickHouse-Summary"] = answer.summary()
         if answer.encoding:
@@ -203,9 +209,8 @@ class Bridge:
                 await response.write(piece)
         except EngineError as error:
             await self._break_off(http, response, answer.last_words(_framed(error, tag)))
-        else:
-            await response.write_eof()
-        return response
+            return response, False
+        return response, True
 
     async def _break_off(self, http: web.Request, response: web.StreamResponse, words: bytes) -> None:
         """End a response that has begun: the error in ClickHouse's frame, then no end of body, so none can miss it."""
