@@ -19,6 +19,7 @@ _LN2_LOW: Final = 1.90821492927058770002e-10
 _SQRT2: Final = 1.4142135623730951
 # Added to a number below 2^51 in size it leaves the nearest integer in the low bits.
 _ROUND: Final = 6755399441055744.0
+_ROUND_BITS: Final = 0x4338000000000000
 _MANTISSA: Final = 0x000FFFFFFFFFFFFF
 _ONE: Final = 0x3FF0000000000000
 # (exp(r) − 1 − r)/r² for |r| ≤ ln(2)/2; error of exp below 2e-17
@@ -47,21 +48,33 @@ _A: Final = (
 
 
 @inlined
-def exponential(x: float) -> float:
-    """exp(x) to 2 ulp; 0 below −745.2, and the largest float instead of ∞ above 709.7. NaN stays NaN."""
-    x = min(max(x, -750.0), 709.7)
+def _reduced(x: float) -> tuple[float, int]:
+    """Return exp(r) and k with x = r + k·ln 2, |r| ≤ ln(2)/2."""
     shifted = x * _LOG2_E + _ROUND
     n = shifted - _ROUND
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
     p = (((_E[9] * r + _E[8]) * r + _E[7]) * r + _E[6]) * r + _E[5]
     p = ((((p * r + _E[4]) * r + _E[3]) * r + _E[2]) * r + _E[1]) * r + _E[0]
-    p = (p * r + 1.0) * r + 1.0
-    # 2^n as two factors, so that results below the smallest normal number underflow gradually
-    k = np.int64(np.float64(shifted).view(np.int64) - np.int64(0x4338000000000000))
+    return (p * r + 1.0) * r + 1.0, np.int64(np.float64(shifted).view(np.int64) - np.int64(_ROUND_BITS))
+
+
+@inlined
+def exponential(x: float) -> float:
+    """exp(x) to 2 ulp; 0 below −745.2, and the largest float instead of ∞ above 709.7. NaN stays NaN."""
+    p, k = _reduced(min(max(x, -750.0), 709.7))
+    # 2^k as two factors, so that results below the smallest normal number underflow gradually
     half = np.int64(k >> np.int64(1))
     first = np.int64((half + np.int64(1023)) << np.int64(52)).view(np.float64)
     second = np.int64((k - half + np.int64(1023)) << np.int64(52)).view(np.float64)
     return p * first * second
+
+
+@inlined
+def exponential_or_zero(x: float) -> float:
+    """exp(x) for x < 709, to 2 ulp, with less work: 0 at once below −708. NaN stays NaN."""
+    p, k = _reduced(x)
+    scaled = p * np.int64((k + np.int64(1023)) << np.int64(52)).view(np.float64)
+    return 0.0 if x < -708.0 else scaled
 
 
 @inlined

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricing.compiled import inlined, kernel
-from pricing.elementary import exponential, log_ratio
+from pricing.elementary import exponential_or_zero, log_ratio
 from pricing.normal import INV_SQRT_2PI
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,8 +17,6 @@ FloatArray = npt.NDArray[np.float64]
 OPTIONS_BLOCK: Final = 64
 SPOTS_BLOCK: Final = 64
 _FIELDS: Final = 5
-_PHI_GONE: Final = -750.0
-"""ln φ below which φ is 0 in float64."""
 
 
 @inlined
@@ -27,7 +25,7 @@ def _cells(shift: float, per_ratio: float, room: FloatArray) -> None:
     for i in range(OPTIONS_BLOCK):
         per_s, half_s = room[OPTIONS_BLOCK + i], room[2 * OPTIONS_BLOCK + i]
         d1 = (shift + room[i]) * per_s + half_s
-        phi = INV_SQRT_2PI * exponential(max(-0.5 * d1 * d1, _PHI_GONE))
+        phi = INV_SQRT_2PI * exponential_or_zero(-0.5 * d1 * d1)
         # Where φ is 0, d2 may be huge: cut off, lest the product be NaN.
         d2 = min(max(d1 - 2.0 * half_s, -1e5), 1e5)
         room[_FIELDS * OPTIONS_BLOCK + i] = phi * per_ratio * room[3 * OPTIONS_BLOCK + i]
@@ -56,7 +54,7 @@ def _add(x: float, per_s: float, half_s: float, weight: float, room: FloatArray)
     """Add one option's density to the sums of a block of spots."""
     for j in range(SPOTS_BLOCK):
         d1 = (room[j] + x) * per_s + half_s
-        room[SPOTS_BLOCK + j] += weight * exponential(max(-0.5 * d1 * d1, _PHI_GONE))
+        room[SPOTS_BLOCK + j] += weight * exponential_or_zero(-0.5 * d1 * d1)
 
 
 @kernel("void(f8[::1], f8[:, ::1], i8, i8, f8[::1])")
