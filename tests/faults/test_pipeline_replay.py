@@ -22,6 +22,6 @@ def test_a_replay_writes_the_same_bytes(stand, reference, full_faults, workers, 
     with Run(stand, f"replay-{workers}-{batch}") as run:
         for service in CLOCKS:
             for assignment in WORKERS[workers]:
-                run.start(service, assignment=assignment, poll=batch, COMMIT_MAX_RECORDS=batch)
+                run.start(service, assignment=assignment, POLL_MAX_RECORDS=batch, COMMIT_MAX_RECORDS=batch)
         run.drain()
         assert run.differences(reference) == []

@@ -34,7 +34,6 @@ from stack.embedded import Endpoints
 from streamkit.service import DONE, RESTART
 
 ALL = ",".join(map(str, range(PARTITIONS)))
-BATCHED = Path(__file__).with_name("pipeline_service.py")
 DRAIN_S = 300.0
 STOP_S = 60.0
 RESTARTS_MAX = 3
@@ -144,12 +143,8 @@ class Run:
     def physical(self, topic: str) -> str:
         return physical(topic, self.run_id)
 
-    def start(self, service: str, *, assignment: str = ALL, poll: int | None = None, **settings: object) -> Life:
-        """Start a process of ``service``; ``settings`` are environment variables without their prefix.
-
-        With ``poll`` it reads so many records at a time, which is no setting of a service.
-        """
-        program = ["-m", service.replace("-", "_")] if poll is None else [str(BATCHED), service, str(poll)]
+    def start(self, service: str, *, assignment: str = ALL, **settings: object) -> Life:
+        """Start a process of ``service``; ``settings`` are environment variables without their prefix."""
         endpoints = self.stand.endpoints
         own = {
             "BOOTSTRAP_SERVERS": endpoints.bootstrap_servers,
@@ -162,9 +157,12 @@ class Run:
         log = Path(self._home.name) / f"{service}-{len(self.lives)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *program], env=environment, stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, "-m", service.replace("-", "_")],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
-        again = partial(self.start, service, assignment=assignment, poll=poll, **settings)
+        again = partial(self.start, service, assignment=assignment, **settings)
         life = Life(service, process, log, time.monotonic(), again)
         self.lives.append(life)
         self.running.append(life)

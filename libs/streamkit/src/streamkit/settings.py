@@ -33,6 +33,7 @@ class ServiceSettings(BaseSettings):
     metrics_host: str = Field(default="127.0.0.1", description="address the metrics port is bound to")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="port for Prometheus, 0 for none")
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")
+    poll_max_records: int = Field(default=500, ge=1, le=100_000, description="records taken from the client at once")
     commit_interval_ms: int = Field(default=100, ge=10, le=10_000, description="time between commits, ms")
     commit_max_records: int = Field(default=5_000, ge=1, le=1_000_000, description="records after which to commit")
     checkpoint_interval_s: float = Field(default=30.0, gt=0, description="time between checkpoints, s")
@@ -60,6 +61,7 @@ class ServiceSettings(BaseSettings):
         return LoopConfig(
             run_id=self.run_id,
             partitions=fixed,
+            poll_max_records=self.poll_max_records,
             commit_interval_s=self.commit_interval_ms / 1000,
             commit_max_records=self.commit_max_records,
             checkpoints=CheckpointPolicy(
