@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from contracts.provision import ProvisionError
-from gammaflow import bench, checks, demo, doctor, implied_vol, price, sql, stack_commands, topics
+from gammaflow import bench, checks, demo, doctor, implied_vol, price, sql, stack_commands, surface, topics
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
 from stack.errors import StackError
@@ -24,6 +24,7 @@ COMMANDS: Sequence[Command] = (
     doctor.COMMAND,
     price.COMMAND,
     implied_vol.COMMAND,
+    surface.COMMAND,
     bench.COMMAND,
 )
 
