@@ -131,13 +131,6 @@ def _spec(symbol: str, raw: RawMessage) -> InstrumentSpec | None:
         return None
 
 
-def _side(fields: Json) -> Side:
-    side = _SIDES.get(read.text(fields, "side"))
-    if side is None:
-        raise BadMessage("bad_value", f"side: expected Buy or Sell, got {fields['side']!r}"[:200])
-    return side
-
-
 def _quote(spec: InstrumentSpec) -> str:
     return spec.index_name.removeprefix(spec.underlying)
 
@@ -169,7 +162,7 @@ def _level(fields: Json) -> LevelRow:
     price, size = fields.get("price"), fields.get("size")
     return (
         read.integer(fields, "id"),
-        None if fields.get("side") is None else _side(fields),
+        None if fields.get("side") is None else read.one_of(fields, "side", _SIDES),
         None if price is None else read.decimal_text(price, "price"),
         None if size is None else read.decimal_text(size, "size"),
     )
@@ -184,7 +177,7 @@ def _trade(fields: Json, spec: InstrumentSpec, _action: str) -> Iterator[Event]:
         instrument=spec.instrument,
         exchange_ts=read.iso_micros(fields, "timestamp"),
         trade_id=read.text(fields, "trdMatchID"),
-        taker_side=_side(fields),
+        taker_side=read.one_of(fields, "side", _SIDES),
         price=read.positive(fields, "price"),
         amount_base=read.positive_or_none(fields, "homeNotional"),
         notional_usd=read.positive_or_none(fields, "foreignNotional") if in_usd else None,
@@ -200,7 +193,7 @@ def _liquidation(fields: Json, spec: InstrumentSpec, action: str) -> Iterator[Ev
         instrument=spec.instrument,
         exchange_ts=None,
         liquidation_id=read.text(fields, "orderID"),
-        order_side=_side(fields),
+        order_side=read.one_of(fields, "side", _SIDES),
         price=read.positive(fields, "price"),
         amount_base=None,
         notional_usd=None,
@@ -275,11 +268,11 @@ def _ticker(fields: Json, spec: InstrumentSpec, action: str) -> TickerPatch:
     state = read.text_or_none(fields, "state")
     parts: dict[Part, Mapping[str, Value]] = {
         "quote": _best(fields),
-        "last": _given(last_price=read.nonzero_or_none(fields, "lastPrice")),
-        "mark": _given(mark_price=read.nonzero_or_none(fields, "markPrice")),
-        "index": _given(index_price=index),
-        "volume": _given(volume_24h_base=read.amount_or_none(fields, "homeNotional24h")),
-        "funding": _given(
+        "last": read.given(last_price=read.nonzero_or_none(fields, "lastPrice")),
+        "mark": read.given(mark_price=read.nonzero_or_none(fields, "markPrice")),
+        "index": read.given(index_price=index),
+        "volume": read.given(volume_24h_base=read.amount_or_none(fields, "homeNotional24h")),
+        "funding": read.given(
             funding_rate=read.number_or_none(fields, "fundingRate"),
             predicted_funding_rate=read.number_or_none(fields, "indicativeFundingRate"),
             next_funding_ts=read.iso_micros_or_none(fields, "fundingTimestamp"),
@@ -294,10 +287,6 @@ def _ticker(fields: Json, spec: InstrumentSpec, action: str) -> TickerPatch:
         confirms=action == "update",
         open_interest_contracts=read.amount_or_none(fields, "openInterest"),
     )
-
-
-def _given(**values: Value) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _best(fields: Json) -> dict[str, Value]:

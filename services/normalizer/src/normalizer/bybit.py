@@ -87,13 +87,6 @@ def _rest(answer: Json, raw: RawMessage) -> Iterator[Event]:
     yield from reader(read.as_object(answer.get("result"), "result"), raw)
 
 
-def _side(fields: Json) -> Side:
-    side = _SIDES.get(read.text(fields, "S"))
-    if side is None:
-        raise BadMessage("bad_value", f"S: expected Buy or Sell, got {fields['S']!r}"[:200])
-    return side
-
-
 def _sizes(
     spec: InstrumentSpec, price: float, size: float, index_price: float | None = None
 ) -> tuple[float, float | None]:
@@ -117,7 +110,7 @@ def _trades(frame: Json, raw: RawMessage) -> Iterator[Event]:
             instrument=spec.instrument,
             exchange_ts=read.micros(fields, "T"),
             trade_id=trade_id,
-            taker_side=_side(fields),
+            taker_side=read.one_of(fields, "S", _SIDES),
             price=price,
             amount_base=amount_base,
             notional_usd=notional_usd,
@@ -143,7 +136,7 @@ def _all_liquidations(frame: Json, raw: RawMessage) -> Iterator[Event]:
         yield _liquidation(
             {"symbol": fields.get("s"), "size": fields.get("v"), "price": fields.get("p")},
             raw,
-            position=_side(fields),
+            position=read.one_of(fields, "S", _SIDES),
             stamp=(exchange_ts, liquidation_id),
             censored=False,
         )
@@ -157,7 +150,7 @@ def _throttled_liquidation(frame: Json, raw: RawMessage) -> Iterator[Event]:
     yield _liquidation(
         fields,
         raw,
-        position=_side({"S": fields.get("side")}),
+        position=read.one_of(fields, "side", _SIDES),
         stamp=(exchange_ts, f"{exchange_ts // 1000}-{fields.get('side')}-{fields.get('size')}-{fields.get('price')}"),
         censored=True,
     )
@@ -215,28 +208,26 @@ def _patch(fields: Json, raw: RawMessage, exchange_ts: int | None) -> TickerPatc
     spec = read_symbol(read.text(fields, "symbol"), raw.underlying)
     parts: dict[Part, Mapping[str, Value]] = {
         "quote": _quote(fields),
-        "last": _given(last_price=read.nonzero_or_none(fields, "lastPrice")),
-        "mark": _given(mark_price=read.amount_or_none(fields, "markPrice")),
-        "index": _given(index_price=read.nonzero_or_none(fields, "indexPrice")),
+        "last": read.given(last_price=read.nonzero_or_none(fields, "lastPrice")),
+        "mark": read.given(mark_price=read.amount_or_none(fields, "markPrice")),
+        "index": read.given(index_price=read.nonzero_or_none(fields, "indexPrice")),
         "open_interest": _open_interest(fields, spec),
-        "volume": _given(volume_24h_base=read.amount_or_none(fields, "volume24h" if spec.linear else "turnover24h")),
+        "volume": read.given(
+            volume_24h_base=read.amount_or_none(fields, "volume24h" if spec.linear else "turnover24h")
+        ),
     }
     if spec.kind == "option":
-        parts["underlying"] = _given(underlying_price=read.nonzero_or_none(fields, "underlyingPrice"))
+        parts["underlying"] = read.given(underlying_price=read.nonzero_or_none(fields, "underlyingPrice"))
         parts["iv"] = _ivs(fields)
-        parts["greeks"] = _given(
+        parts["greeks"] = read.given(
             **{f"venue_{name}": read.number_or_none(fields, name) for name in ("delta", "gamma", "vega", "theta")}
         )
     if spec.kind == "perpetual":
         rate = read.number_or_none(fields, "fundingRate")
         next_ts = read.text_micros_or_none(fields, "nextFundingTime")
-        parts["funding"] = _given(funding_rate=rate, predicted_funding_rate=rate, next_funding_ts=next_ts)
+        parts["funding"] = read.given(funding_rate=rate, predicted_funding_rate=rate, next_funding_ts=next_ts)
     said = {part: values for part, values in parts.items() if values}
     return TickerPatch(instrument=spec.instrument, exchange_ts=exchange_ts, parts=said)
-
-
-def _given(**values: Value) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _quote(fields: Json) -> dict[str, Value]:
@@ -266,7 +257,7 @@ def _ivs(fields: Json) -> dict[str, Value]:
 
 
 def _open_interest(fields: Json, spec: InstrumentSpec) -> dict[str, Value]:
-    return _given(
+    return read.given(
         **{
             "open_interest_base" if spec.linear else "open_interest_usd": read.amount_or_none(fields, "openInterest"),
         }

@@ -120,26 +120,22 @@ def _parts(fields: Json, spec: InstrumentSpec) -> dict[Part, Mapping[str, Value]
     """Collect the parts that the frame has something to say about: with incremental_ticker some, else all."""
     parts: dict[Part, Mapping[str, Value]] = {
         "quote": _quote(fields),
-        "last": _given(last_price=read.amount_or_none(fields, "last_price")),
-        "mark": _given(mark_price=read.amount_or_none(fields, "mark_price")),
-        "index": _given(index_price=read.positive_or_none(fields, "index_price")),
-        "open_interest": _given(**_open_interest(fields, spec)),
-        "volume": _given(volume_24h_base=_volume(fields)),
+        "last": read.given(last_price=read.amount_or_none(fields, "last_price")),
+        "mark": read.given(mark_price=read.amount_or_none(fields, "mark_price")),
+        "index": read.given(index_price=read.positive_or_none(fields, "index_price")),
+        "open_interest": read.given(**_open_interest(fields, spec)),
+        "volume": read.given(volume_24h_base=_volume(fields)),
     }
     if spec.kind == "option":
         parts["underlying"] = _underlying(fields)
         parts["iv"] = _ivs(fields, parts["quote"])
         parts["greeks"] = _greeks(fields)
     if spec.kind == "perpetual":
-        parts["funding"] = _given(
+        parts["funding"] = read.given(
             funding_rate=read.number_or_none(fields, "funding_8h"),
             predicted_funding_rate=read.number_or_none(fields, "current_funding"),
         )
     return {part: said for part, said in parts.items() if said}
-
-
-def _given(**values: Value) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _quote(fields: Json) -> dict[str, Value]:
@@ -172,7 +168,7 @@ def _percent(value: float | None) -> float | None:
 
 
 def _underlying(fields: Json) -> dict[str, Value]:
-    said = _given(
+    said = read.given(
         underlying_price=read.positive_or_none(fields, "underlying_price"),
         underlying_index=read.text_or_none(fields, "underlying_index"),
         interest_rate=read.number_or_none(fields, "interest_rate"),
@@ -186,7 +182,7 @@ def _greeks(fields: Json) -> dict[str, Value]:
         return {}
     greeks = read.as_object(greeks, "greeks")
     names = ("delta", "gamma", "vega", "theta", "rho")
-    return _given(**{f"venue_{name}": read.number_or_none(greeks, name) for name in names})
+    return read.given(**{f"venue_{name}": read.number_or_none(greeks, name) for name in names})
 
 
 def _open_interest(fields: Json, spec: InstrumentSpec) -> dict[str, Value]:

@@ -10,13 +10,8 @@ from functools import lru_cache
 from typing import Final
 
 from normalizer.events import BadMessage, InstrumentSpec, Kind, Right
+from normalizer.expiry import MONTHS
 
-_MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"), start=1
-    )
-}
 _SYMBOL: Final = re.compile(
     r"(?P<base>[A-Z0-9]{1,20})(?:_(?P<quote>[A-Z0-9]{1,20}))?"
     r"(?:-(?:(?P<perpetual>PERPETUAL)"
@@ -60,7 +55,7 @@ def _kind(match: re.Match[str]) -> Kind:
 def _expiry(match: re.Match[str]) -> int:
     try:
         day = datetime(
-            2000 + int(match["year"]), _MONTHS[match["month"]], int(match["day"]), _SETTLEMENT_HOUR, tzinfo=UTC
+            2000 + int(match["year"]), MONTHS[match["month"]], int(match["day"]), _SETTLEMENT_HOUR, tzinfo=UTC
         )
     except (KeyError, ValueError):
         raise BadMessage("bad_symbol", f"instrument_name: {match[0]!r} has no such day") from None

@@ -8,13 +8,14 @@ import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
-from normalizer.events import BadMessage, Levels
+from normalizer.events import BadMessage, Levels, Value
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
 
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
@@ -171,6 +172,19 @@ def positive_or_none(fields: Json, name: str) -> float | None:
 def nonzero_or_none(fields: Json, name: str) -> float | None:
     """Return a number > 0 where the venue writes 0 for "there is none" (a bid, an iv): missing and 0 are None."""
     return amount_or_none(fields, name) or None
+
+
+def one_of(fields: Json, name: str, table: Mapping[str, T]) -> T:
+    """Return what ``table`` has for a string that must be there and be one of its keys."""
+    value = text(fields, name)
+    if value not in table:
+        raise _wrong(fields, name, f"one of {', '.join(table)}")
+    return table[value]
+
+
+def given(**values: Value) -> dict[str, Value]:
+    """Return the values that are there: what a frame says of a part of a ticker."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def decimal_text(value: Any, name: str) -> str:

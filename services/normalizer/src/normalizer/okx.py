@@ -122,17 +122,6 @@ def _rows(frame: Json, reader: Reader, raw: RawMessage, instrument: Any) -> Iter
     yield from each(frame.get("data"), "data", entry)
 
 
-def _one_of(table: Mapping[str, Side], fields: Json, name: str) -> Side:
-    side = table.get(read.text(fields, name))
-    if side is None:
-        raise BadMessage("bad_value", f"{name}: expected one of {', '.join(table)}, got {fields[name]!r}"[:200])
-    return side
-
-
-def _given(**values: Value) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 # Trades and liquidations
 
 
@@ -144,7 +133,7 @@ def _trade(fields: Json, spec: InstrumentSpec, _raw: RawMessage, *, stream: str)
         instrument=spec.instrument,
         exchange_ts=read.text_micros(fields, "ts"),
         trade_id=read.text(fields, "tradeId"),
-        taker_side=_one_of(_SIDES, fields, "side"),
+        taker_side=read.one_of(fields, "side", _SIDES),
         price=price,
         amount_base=size if spot else None,
         notional_usd=size * price if spot and in_usd else None,
@@ -165,7 +154,7 @@ def _liquidations(fields: Json, spec: InstrumentSpec, _raw: RawMessage) -> Itera
             exchange_ts=exchange_ts,
             liquidation_id=f"{exchange_ts // 1000}-{detail.get('side')}-{detail.get('sz')}-{detail.get('bkPx')}",
             # In net mode the position has no side of its own: the order's tells it.
-            order_side=_one_of(_CLOSING, detail, "posSide") if named else _one_of(_SIDES, detail, "side"),
+            order_side=read.one_of(detail, "posSide", _CLOSING) if named else read.one_of(detail, "side", _SIDES),
             price=read.positive(detail, "bkPx"),
             amount_base=None,
             notional_usd=None,
@@ -242,12 +231,12 @@ def _ticker(fields: Json, spec: InstrumentSpec, raw: RawMessage) -> Iterator[Eve
         quote[f"{side}_amount"] = None if price is None else read.amount_or_none(fields, f"{side}Sz")
     # Of contracts the base-coin volume is volCcy24h; of spot that is the quote currency's.
     volume = read.amount_or_none(fields, "vol24h" if spec.kind == "spot" else "volCcy24h")
-    last = _given(last_price=read.nonzero_or_none(fields, "last"))
-    yield _patch(fields, spec, raw, {"quote": quote, "last": last, "volume": _given(volume_24h_base=volume)})
+    last = read.given(last_price=read.nonzero_or_none(fields, "last"))
+    yield _patch(fields, spec, raw, {"quote": quote, "last": last, "volume": read.given(volume_24h_base=volume)})
 
 
 def _mark_price(fields: Json, spec: InstrumentSpec, raw: RawMessage) -> Iterator[Event]:
-    yield _patch(fields, spec, raw, {"mark": _given(mark_price=read.amount_or_none(fields, "markPx"))})
+    yield _patch(fields, spec, raw, {"mark": read.given(mark_price=read.amount_or_none(fields, "markPx"))})
 
 
 def _index(fields: Json, spec: InstrumentSpec, _raw: RawMessage) -> Iterator[Event]:
@@ -257,7 +246,7 @@ def _index(fields: Json, spec: InstrumentSpec, _raw: RawMessage) -> Iterator[Eve
 
 
 def _open_interest(fields: Json, spec: InstrumentSpec, raw: RawMessage) -> Iterator[Event]:
-    said = _given(
+    said = read.given(
         open_interest_base=read.amount_or_none(fields, "oiCcy"), open_interest_usd=read.amount_or_none(fields, "oiUsd")
     )
     yield _patch(fields, spec, raw, {"open_interest": said})
@@ -269,17 +258,17 @@ def _option_summary(fields: Json, spec: InstrumentSpec, raw: RawMessage) -> Iter
         for side in ("mark", "bid", "ask")
         if f"{side}Vol" in fields
     }
-    greeks = _given(
+    greeks = read.given(
         **{f"venue_{name}": read.number_or_none(fields, f"{name}BS") for name in ("delta", "gamma", "vega", "theta")}
     )
-    forward = _given(underlying_price=read.nonzero_or_none(fields, "fwdPx"))
+    forward = read.given(underlying_price=read.nonzero_or_none(fields, "fwdPx"))
     yield _patch(fields, spec, raw, {"iv": ivs, "greeks": greeks, "underlying": forward})
 
 
 def _funding(fields: Json, spec: InstrumentSpec, raw: RawMessage) -> Iterator[Event]:
     rate, following = read.number_or_none(fields, "fundingRate"), read.number_or_none(fields, "nextFundingRate")
     paid_ts = read.text_micros(fields, "fundingTime")
-    said = _given(
+    said = read.given(
         funding_rate=rate, predicted_funding_rate=rate if following is None else following, next_funding_ts=paid_ts
     )
     yield _patch(fields, spec, raw, {"funding": said})
