@@ -29,6 +29,7 @@ MAY_IMPORT = {
 # The shells: modules that meet the outside world. Everything else in a service or in pricing is a core.
 SHELLS = {
     "collector": {
+        "archive.recorder",
         "file_source",
         "link",
         "live_log",

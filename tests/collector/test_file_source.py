@@ -27,8 +27,8 @@ def tape(count: int) -> Recording:
 
 
 def play(writer: Any, **changed: Any) -> Any:
-    given = {"venues": VENUES, "floors": {}, "speed": 0.0, "stopped": lambda: False} | changed
-    return run_file_source([tape(5)], writer, **given)
+    given: dict[str, Any] = {"begins": BASE, "floors": {}, "speed": 0.0, "stopped": lambda: False} | changed
+    return run_file_source(recorded_entries([tape(5)], RawLog(VENUES, given["floors"])), writer, **given)
 
 
 def test_recorded_time_is_divided_by_the_speed() -> None:

@@ -4,6 +4,7 @@ import signal
 import sys
 from types import FrameType
 
+from collector.archive.store import ArchiveError
 from collector.link import VenueRefused
 from collector.pipeline import run
 from collector.raw_writer import LogAhead, PublishError
@@ -16,7 +17,7 @@ from streamkit.logs import logger
 from streamkit.settings import SettingsRefused, load
 
 DONE, RESTART, REFUSED = 0, 1, 2
-_NEEDS_A_PERSON = (RecordingError, NoRecordings, LogAhead, PortTaken, VenueRefused, NotProvisioned)
+_NEEDS_A_PERSON = (ArchiveError, RecordingError, NoRecordings, LogAhead, PortTaken, VenueRefused, NotProvisioned)
 _PASSING = (PublishError, RegistryUnavailable)
 
 

@@ -2,12 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
-from collector.raw_log import SECOND_US, Entry, RawLog
+from collector.raw_log import SECOND_US, Entry
 from collector.raw_writer import LogAhead, RawWriter
-from collector.recorded.catalog import Recording
-from collector.recorded.timeline import HOLE_US, first_received_ts, recorded_entries
+from collector.recorded.timeline import HOLE_US
 
 _FULL_QUEUE_POLL_S = 0.05
 _LONGEST_SLEEP_S = 0.2
@@ -31,24 +30,25 @@ class Pace:
 
 
 def run_file_source(
-    recordings: Sequence[Recording],
+    entries: Iterable[Entry],
     writer: RawWriter,
     *,
-    venues: Iterable[str],
+    begins: int,
     floors: Mapping[tuple[str, int], int],
     speed: float,
     stopped: Callable[[], bool],
     report: Callable[[Mapping[tuple[str, str], int]], None] = lambda _: None,
 ) -> Counter[tuple[str, str]]:
-    """Write all recordings and return how many records of each (venue, kind); ends early, tidily, once ``stopped()``.
+    """Write all entries and return how many records of each (venue, kind).
 
-    Raises RecordingError for a file that cannot be read, LogAhead, PublishError.
+    ``begins`` is the first receive time (µs); waiting for an entry's time ends once ``stopped()``. Raises LogAhead,
+    PublishError, and what ``entries`` raise for a file that cannot be read.
     """
-    _require_time_ahead(recordings, floors)
+    _require_time_ahead(begins, floors)
     pace = Pace(speed)
     start = time.monotonic()
     written: Counter[tuple[str, str]] = Counter()
-    for count, entry in enumerate(recorded_entries(recordings, RawLog(venues, floors), stopped)):
+    for count, entry in enumerate(entries):
         if speed:
             _wait(start + pace.due_s(entry.record.received_ts), writer, stopped)
         _write(entry, writer)
@@ -58,8 +58,7 @@ def run_file_source(
     return written
 
 
-def _require_time_ahead(recordings: Sequence[Recording], floors: Mapping[tuple[str, int], int]) -> None:
-    begins = min(first_received_ts(recording) for recording in recordings)
+def _require_time_ahead(begins: int, floors: Mapping[tuple[str, int], int]) -> None:
     for (topic, partition), floor in floors.items():
         if floor > begins:
             raise LogAhead(

@@ -3,34 +3,42 @@
 ==========  ============================================================  ========================================
 source      observations                                                  into ``raw.<venue>``
 ==========  ============================================================  ========================================
-``live``    link (sockets, REST) ⇄ deribit, binance (protocol, no I/O)    live_log → raw_log → raw_writer
+``live``    link (sockets, REST) ⇄ a venue's session (protocol, no I/O)    live_log → raw_log → raw_writer
 ``file``    recorded.catalog → recorded.timeline                          raw_log → raw_writer
+``file``    archive.store → archive.playback                              as it was → raw_writer
 ==========  ============================================================  ========================================
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, takewhile
 from pathlib import Path
 
+from collector.archive.playback import archived_entries, archived_files
+from collector.archive.store import Store
 from collector.file_source import run_file_source
 from collector.live_log import LiveLog
 from collector.live_source import run_live_source
-from collector.raw_log import RawLog, partitions_of
+from collector.raw_log import Entry, RawLog, partitions_of
 from collector.raw_writer import KafkaRawWriter, last_received, require_clock_ahead
 from collector.receive_clock import ReceiveClock
 from collector.recorded.catalog import find_recordings
+from collector.recorded.timeline import first_received_ts, recorded_entries
 from collector.reporting import Reporter
 from collector.settings import Settings
 from contracts.wire import Codecs
 
 FLUSH_TIMEOUT_S = 30.0
 
+# The log a file source writes, given the last receive time (µs) in each (topic, partition).
+EntriesAbove = Callable[[Mapping[tuple[str, int], int]], Iterator[Entry]]
+
 
 def run(settings: Settings, stopped: Callable[[], bool]) -> int:
     """Run until the source ends or ``stopped()``; returns how many records were written and acknowledged.
 
-    Raises NoRecordings, RecordingError, LogAhead, PortTaken, VenueRefused, NotProvisioned (a person must act), and
-    PublishError, RegistryUnavailable (restart).
+    Raises NoRecordings, RecordingError, ArchiveError, LogAhead, PortTaken, VenueRefused, NotProvisioned (a person must
+    act), and PublishError, RegistryUnavailable (restart).
     """
     reporter = Reporter(
         health_file=settings.health_file, metrics_host=settings.metrics_host, metrics_port=settings.metrics_port
@@ -40,13 +48,13 @@ def run(settings: Settings, stopped: Callable[[], bool]) -> int:
 
 
 def _play_file(settings: Settings, stopped: Callable[[], bool], reporter: Reporter) -> int:
-    recordings = find_recordings(settings.path or Path(), settings.selection)
+    begins, entries_above = _archived(settings, stopped) if settings.archive else _recorded(settings, stopped)
     floors = last_received(settings.bootstrap_servers, partitions_of(settings.venues))
     writer = _writer(settings)
     counts = run_file_source(
-        recordings,
+        entries_above(floors),
         writer,
-        venues=settings.venues,
+        begins=begins,
         floors=floors,
         speed=settings.speed,
         stopped=stopped,
@@ -55,6 +63,21 @@ def _play_file(settings: Settings, stopped: Callable[[], bool], reporter: Report
     writer.flush(FLUSH_TIMEOUT_S)
     reporter.tell(counts, {}, state="ended")
     return sum(counts.values())
+
+
+def _recorded(settings: Settings, stopped: Callable[[], bool]) -> tuple[int, EntriesAbove]:
+    """Return when the recordings begin, and how to get the log they lead to."""
+    recordings = find_recordings(Path(settings.path or ""), settings.selection)
+    begins = min(first_received_ts(recording) for recording in recordings)
+    return begins, lambda floors: recorded_entries(recordings, RawLog(settings.venues, floors), stopped)
+
+
+def _archived(settings: Settings, stopped: Callable[[], bool]) -> tuple[int, EntriesAbove]:
+    """Return when the archive begins, and how to get its log as it was."""
+    store = Store(settings.path or "")
+    entries = archived_entries(store, archived_files(store, settings.venues))
+    first = next(entries)
+    return first.record.received_ts, lambda _: takewhile(lambda _: not stopped(), chain([first], entries))
 
 
 def _play_live(settings: Settings, stopped: Callable[[], bool], reporter: Reporter) -> int:

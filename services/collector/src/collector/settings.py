@@ -56,10 +56,13 @@ class Settings(BaseSettings):
         default=("BTC", "ETH"), description="base assets, separated by commas"
     )
 
-    path: Path | None = Field(default=None, description="folder of recordings, or one file (SOURCE=file)")
+    path: str | None = Field(
+        default=None, description="folder of recordings, or one file; of an archive any fsspec URL (SOURCE=file)"
+    )
     speed: float = Field(default=0.0, ge=0.0, le=100_000.0, description="times real time; 0 is as fast as possible")
-    kinds: Annotated[tuple[RecordingKind, ...], NoDecode] = Field(
-        default=("chain", "trades", "binance"), description="recordings to take: chain, trades, binance, feed"
+    kinds: Annotated[tuple[RecordingKind | Literal["archive"], ...], NoDecode] = Field(
+        default=("chain", "trades", "binance"),
+        description="recordings to take: chain, trades, binance, feed; or archive alone",
     )
     files: str = Field(default="*", min_length=1, description="glob on the names of the recordings to take")
 
@@ -113,7 +116,19 @@ class Settings(BaseSettings):
             raise ValueError(f"{_PREFIX}PATH is not set, but SOURCE=file needs a folder of recordings")
         return self
 
+    @model_validator(mode="after")
+    def _archive_alone(self) -> "Settings":
+        if self.archive and len(self.kinds) > 1:
+            raise ValueError(f"{_PREFIX}KINDS names archive beside others: an archive is played as it is, alone")
+        return self
+
+    @property
+    def archive(self) -> bool:
+        """Return whether the ``file`` source plays an archive."""
+        return "archive" in self.kinds
+
     @property
     def selection(self) -> Selection:
         """Return which recordings the ``file`` source takes."""
-        return Selection(self.kinds, self.files, self.venues, self.underlyings)
+        kinds = tuple(kind for kind in self.kinds if kind != "archive")
+        return Selection(kinds, self.files, self.venues, self.underlyings)
