@@ -1,5 +1,6 @@
 """Bybit's traps, each by name; on real messages where the recordings have them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -106,6 +107,21 @@ def test_real_option_ticker_has_decimal_ivs_and_greeks_of_the_contract(shape: Fr
     assert (ticker.bid_iv, ticker.mark_iv, ticker.ask_iv, ticker.ask_price) == (1.4744, 1.5991, None, None)
     assert (ticker.venue_delta, ticker.venue_vega) == (-0.00052953, 0.01719155)
     assert (ticker.underlying_price, ticker.index_price, ticker.open_interest_base) == (1886.16, 1871.27, 231.5)
+
+
+@pytest.mark.shared_data
+def test_real_greeks_are_per_vol_point_and_per_day_in_dollars(shape: Frame, play: Play) -> None:
+    """Black-76 from the same message's forward, strike and mark iv, to the seconds: vega/100, theta/365."""
+    raw = shape("bybit", "bybit-options", "tickers.SOL-28APR23-24-C", sent=1680652811, underlying="SOL")
+    ticker = play([raw]).ticker("SOL-28APR23-24-C")
+    years = (ticker.expiry_ts - ticker.exchange_ts) / 1e6 / 86_400 / 365
+    spread = ticker.mark_iv * math.sqrt(years)
+    d1 = math.log(ticker.underlying_price / ticker.strike) / spread + spread / 2
+    density = math.exp(-d1 * d1 / 2) / math.sqrt(2 * math.pi)
+    vega = ticker.underlying_price * density * math.sqrt(years)
+    assert ticker.venue_vega == pytest.approx(vega / 100, rel=0.002)
+    assert ticker.venue_theta == pytest.approx(-vega * ticker.mark_iv / (2 * years) / 365, rel=0.002)
+    assert ticker.venue_gamma == pytest.approx(density / (ticker.underlying_price * spread), rel=0.002)
 
 
 @pytest.mark.shared_data

@@ -1,8 +1,10 @@
 """OKX's traps, each by name; on real messages where the recordings have them."""
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import NormalDist
 from typing import Any
 
 import orjson
@@ -183,6 +185,20 @@ def test_real_option_summary_is_decimal_ivs_and_the_dollar_greeks(shape: Frame, 
     assert (ticker.venue_vega, ticker.venue_theta) == (0.7647227087, -16.4798150221)
     far = played.ticker("ETH-USD-211231-9600-C")
     assert (far.bid_iv, far.ask_iv) == (None, 1.9531310937)
+
+
+@pytest.mark.shared_data
+def test_real_dollar_greeks_imply_the_index_of_the_moment(shape: Frame, play: Play) -> None:
+    """F = vega · 100 / (φ(d1)·√τ), d1 from deltaBS: 3,814.05 ± 1 % stood in the index channel. Theta is per day."""
+    index = shape("okx", "okex-options", "index-tickers", sent=1640001660, underlying="ETH")
+    summary = shape("okx", "okex-options", "deltaBS", sent=1640001660, underlying="ETH")
+    ticker = play([summary, index]).ticker("ETH-USD-211222-4000-C")
+    years = (ticker.expiry_ts - ticker.exchange_ts) / 1e6 / 86_400 / 365
+    density = NormalDist().pdf(NormalDist().inv_cdf(ticker.venue_delta))
+    forward = ticker.venue_vega * 100 / (density * math.sqrt(years))
+    assert forward == pytest.approx(3814.05, rel=0.01)
+    daily = -forward * density * ticker.mark_iv / (2 * math.sqrt(years)) / 365
+    assert ticker.venue_theta == pytest.approx(daily, rel=0.02)
 
 
 @pytest.mark.shared_data
