@@ -15,6 +15,7 @@ MISTAKES = {
     "unknown benchmark": (("bench", "nothing"), "choose one of"),
     "no data yet": (("sql", "SELECT 1"), "there is no data yet"),
     "no stack": (("topics",), "the stack is not running"),
+    "nothing to record from": (("record", "{tmp}"), "the stack is not running"),
     "unknown log": (("logs", "nothing"), "choose one of"),
 }
 
@@ -35,7 +36,7 @@ def test_a_mistake_gets_one_line_with_the_remedy(mistake: str, tmp_path: Path) -
 def test_help_lists_every_command() -> None:
     """`./run --help` is the table of contents."""
     done = subprocess.run([sys.executable, "-m", "gammaflow", "--help"], capture_output=True, text=True, check=True)
-    for name in ("demo", "test", "check", "up", "down", "status", "logs", "sql", "topics", "doctor", "bench"):
+    for name in ("demo", "test", "check", "up", "down", "status", "logs", "sql", "topics", "record", "doctor", "bench"):
         assert f"    {name} " in done.stdout
 
 

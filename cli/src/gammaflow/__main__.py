@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from contracts.provision import ProvisionError
-from gammaflow import bench, checks, demo, doctor, implied_vol, price, sql, stack_commands, surface, topics
+from gammaflow import bench, checks, demo, doctor, implied_vol, price, record, sql, stack_commands, surface, topics
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
 from stack.errors import StackError
@@ -21,6 +21,7 @@ COMMANDS: Sequence[Command] = (
     stack_commands.LOGS,
     sql.COMMAND,
     topics.COMMAND,
+    record.COMMAND,
     doctor.COMMAND,
     price.COMMAND,
     implied_vol.COMMAND,
