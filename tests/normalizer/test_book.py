@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.records import RawMessage
-from normalizer.book import Book, Rules, scaled
+from normalizer.book import Book, scaled
 from normalizer.book_snapshot import book_fields
 from normalizer.events import BadMessage, BookUpdate
+from normalizer.sequencing import Rules
 
 Frame = Callable[..., RawMessage]
 Play = Callable[[list[RawMessage]], Any]

@@ -14,82 +14,20 @@ the book's (OKX until 2026, since then always 0, which says nothing), a level id
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from normalizer.checksum import LevelTexts
 from normalizer.events import BadMessage, BookUpdate, Levels, LevelsById
 from normalizer.level_ids import LevelIds
+from normalizer.sequencing import SEQUENCING, Rules, reaches
 
-Rules = Literal["deribit", "usdm", "spot", "bybit", "okx", "bitmex"]
 Applied = Literal["applied", "buffered", "stale", "gap"]
 """buffered: not applied, a snapshot is awaited; kept only if that may be older than the delta."""
 Ladder = Sequence[tuple[int, int]]
 
 _MAX_INT: Final = 2**63 - 1
 _MAX_SCALE: Final = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Sequencing:
-    """A venue's rules. ``follows(last_id, delta)``: the delta is the next one to a book that stands at ``last_id``.
-
-    ``repeats(last_id, delta)``: it does not follow because the book has it already. Where snapshots come by REST,
-    ``overlaps(last_id, delta)``: it is the first one to a snapshot of ``last_id``; ``covered``: the snapshot has it.
-    """
-
-    follows: Callable[[int, BookUpdate], bool]
-    repeats: Callable[[int, BookUpdate], bool]
-    by_rest: "RestSnapshots | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class RestSnapshots:
-    """How deltas join a snapshot that is asked for beside the stream; see :class:`Sequencing`."""
-
-    overlaps: Callable[[int, BookUpdate], bool]
-    covered: Callable[[int, BookUpdate], bool]
-
-
-def _spans(wanted: int, delta: BookUpdate) -> bool:
-    first, last = delta.first_id, delta.last_id
-    return first is not None and last is not None and first <= wanted <= last
-
-
-def _reaches(last_id: int, delta: BookUpdate) -> bool:
-    return delta.last_id is not None and delta.last_id <= last_id
-
-
-def _is_same(last_id: int, delta: BookUpdate) -> bool:
-    return delta.last_id == last_id
-
-
-def _by_prev_id(last_id: int, delta: BookUpdate) -> bool:
-    return delta.prev_id == last_id
-
-
-SEQUENCING: Final[Mapping[Rules, Sequencing]] = {
-    "deribit": Sequencing(follows=_by_prev_id, repeats=_reaches),
-    "usdm": Sequencing(
-        follows=_by_prev_id,
-        repeats=_reaches,
-        by_rest=RestSnapshots(
-            overlaps=lambda last_id, delta: _spans(last_id, delta) or delta.prev_id == last_id,
-            covered=lambda last_id, delta: _reaches(last_id - 1, delta),
-        ),
-    ),
-    "spot": Sequencing(
-        follows=lambda last_id, delta: delta.first_id == last_id + 1,
-        repeats=_reaches,
-        by_rest=RestSnapshots(overlaps=lambda last_id, delta: _spans(last_id + 1, delta), covered=_reaches),
-    ),
-    # Both venues may start their numbers again below the last one: smaller is not older, only the same is a repetition.
-    "bybit": Sequencing(follows=lambda last_id, delta: delta.last_id == last_id + 1, repeats=_is_same),
-    "okx": Sequencing(follows=_by_prev_id, repeats=_is_same),
-    # Nothing is numbered: normalizer.level_ids finds the holes.
-    "bitmex": Sequencing(follows=lambda _last_id, _delta: True, repeats=lambda _last_id, _delta: False),
-}
 
 
 class Side:
@@ -219,7 +157,7 @@ class Book:
         if not self.gap:
             return "stale"  # The unbroken chain of deltas is at least as new.
         self._scale(update)
-        if self._pending is None or not _reaches(_id(self._pending[0]), update):
+        if self._pending is None or not reaches(_id(self._pending[0]), update):
             self._pending = (update, received_ts)
         return self._join()
 

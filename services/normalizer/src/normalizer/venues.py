@@ -17,8 +17,8 @@ from normalizer import (
     okx,
     okx_symbols,
 )
-from normalizer.book import Rules
 from normalizer.events import Event, InstrumentSpec
+from normalizer.sequencing import Rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
