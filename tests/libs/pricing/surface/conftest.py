@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from pricing.black76 import black76
+from pricing.surface.build import ExpiryChain
+from pricing.surface.options import OptionQuote
 from pricing.surface.quotes import SliceQuotes
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,6 +28,40 @@ def skewed_slice(
     vol = level * (1.0 + 0.05 * (k / sd) ** 2 - 0.08 * (k / sd))
     value = otm_value(k, vol * np.sqrt(tau_years))
     return SliceQuotes(expiry, tau_years, k, value * (1.0 - spread / 2), value * (1.0 + spread / 2))
+
+
+def chain_of(quotes: SliceQuotes, forward: float) -> ExpiryChain:
+    """Both options of every strike of a slice, at values that agree with put–call parity."""
+    options = []
+    for k, bid, ask in zip(quotes.log_moneyness, quotes.bid, quotes.ask, strict=True):
+        for is_call in (True, False):
+            intrinsic = max(1.0 - np.exp(k), 0.0) if is_call else max(np.exp(k) - 1.0, 0.0)
+            options.append(
+                OptionQuote(
+                    instrument=f"{quotes.expiry}-{k:.4f}-{'C' if is_call else 'P'}",
+                    is_call=is_call,
+                    strike=forward * float(np.exp(k)),
+                    bid=float(bid + intrinsic),
+                    ask=float(ask + intrinsic),
+                    forward=forward,
+                )
+            )
+    return ExpiryChain(expiry=quotes.expiry, tau_years=quotes.tau_years, options=tuple(options))
+
+
+@pytest.fixture(name="otm_value", scope="session")
+def _otm_value() -> Callable[..., FloatArray]:
+    return otm_value
+
+
+@pytest.fixture(name="skewed_slice", scope="session")
+def _skewed_slice() -> Callable[..., SliceQuotes]:
+    return skewed_slice
+
+
+@pytest.fixture(name="chain_of", scope="session")
+def _chain_of() -> Callable[..., ExpiryChain]:
+    return chain_of
 
 
 @pytest.fixture(name="skewed_chain")
