@@ -22,7 +22,7 @@ from typing import Any, Final, cast
 from contracts.records import RawMessage
 from normalizer import json_fields as read
 from normalizer.bitmex_symbols import read_symbol
-from normalizer.contract_value import USD_QUOTES
+from normalizer.contract_value import USD_QUOTES, finite
 from normalizer.entries import each
 from normalizer.events import (
     Action,
@@ -260,7 +260,7 @@ def _contract_size(fields: Json) -> float | None:
         return multiplier * _SATOSHI or None
     name = "underlyingToSettleMultiplier" if fields.get("isInverse") is True else "quoteToSettleMultiplier"
     per_unit = read.number_or_none(fields, name)
-    return multiplier / abs(per_unit) or None if per_unit else None
+    return finite(multiplier / abs(per_unit)) or None if per_unit else None
 
 
 def _ticker(fields: Json, spec: InstrumentSpec, action: str) -> TickerPatch:
