@@ -138,5 +138,5 @@ def test_stopping_ends_recorded_time_there_tidily() -> None:
 
 
 def test_an_empty_recording_is_refused() -> None:
-    with pytest.raises(RecordingError, match="holds no rows; leave out the file"):
+    with pytest.raises(RecordingError, match="holds no rows of BTC; leave out the file"):
         entries(tape())

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     speed: float = Field(default=0.0, ge=0.0, le=100_000.0, description="times real time; 0 is as fast as possible")
     kinds: Annotated[tuple[RecordingKind | Literal["archive"], ...], NoDecode] = Field(
         default=("chain", "trades", "binance"),
-        description="recordings to take: chain, trades, binance, feed; or archive alone",
+        description="recordings to take: chain, trades, binance, feed, tardis; or archive alone",
     )
     files: str = Field(default="*", min_length=1, description="glob on the names of the recordings to take")
 

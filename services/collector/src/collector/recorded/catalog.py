@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from collector.observation import Observation
+from collector.recorded import tardis
 from collector.recorded.captures import read_capture
 from collector.recorded.chains import DAILY, HOURLY, read_chains
 from collector.recorded.feeds import VENUES, read_feed
 from collector.recorded.trades import read_trade_literals, read_trade_table
 
-RecordingKind = Literal["chain", "trades", "binance", "feed"]
+RecordingKind = Literal["chain", "trades", "binance", "feed", "tardis"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,14 @@ def _feed(path: Path, name: re.Match[str], selection: Selection) -> Recording:
     return Recording(path, "feed", venue, underlyings, lambda: read_feed(path, venue, underlyings))
 
 
+def _tardis(path: Path, name: re.Match[str], selection: Selection) -> Recording:
+    exchange, data_type, underlyings = name["exchange"], name["type"], tuple(selection.underlyings)
+    return Recording(
+        path, "tardis", tardis.VENUES[exchange], underlyings,
+        lambda: tardis.read_tardis(path, exchange, data_type, underlyings),
+    )  # fmt: skip
+
+
 _LAYOUTS: tuple[tuple[str, str, Callable[[Path, re.Match[str], Selection], Recording]], ...] = (
     (r"(?P<underlying>[A-Z]+)_\d{8}_(options|futures)_raw\.csv\.gz", "BTC_<date>_options_raw.csv.gz", _daily_chain),
     (r"(?P<underlying>[A-Z]+)_hourly_\d{8}\.csv\.gz", "BTC_hourly_<date>.csv.gz", _hourly_chain),
@@ -127,6 +136,11 @@ _LAYOUTS: tuple[tuple[str, str, Callable[[Path, re.Match[str], Selection], Recor
         _feed,
     ),
     (r"(?P<exchange>bybit)_v5_\d{4}-\d\d-\d\d\.jsonl\.zst", "bybit_v5_<date>.jsonl.zst", _feed),
+    (
+        rf"(?P<exchange>{'|'.join(tardis.VENUES)})_(?P<type>{'|'.join(tardis.DATA_TYPES)})_\d{{4}}-\d\d-\d\d_.+\.csv\.gz",
+        "deribit_options_chain_<date>_OPTIONS.csv.gz",
+        _tardis,
+    ),
 )
 
 

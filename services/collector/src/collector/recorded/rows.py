@@ -103,6 +103,17 @@ class Row:
             parsed = parsed.replace(tzinfo=UTC)
         return round(parsed.timestamp() * 1000)
 
+    def numeral(self, column: str) -> str | None:
+        """Return the number in ``column`` as it is written, None if empty; RecordingError if it is none."""
+        return None if self.figure(column) is None else self.text(column)
+
+    def microseconds(self, column: str) -> int:
+        """Return a time in ``column``, microseconds since the epoch."""
+        value = self.required(column)
+        if not (value.isascii() and value.isdecimal() and len(value) == len("1700000000000000")):
+            raise self.error(column, f"{value!r} is not a time in microseconds")
+        return int(value)
+
     def error(self, column: str, problem: str) -> RecordingError:
         """Return the error that says what is wrong with this row's ``column``."""
         return RecordingError(

@@ -50,7 +50,9 @@ def first_received_ts(recording: Recording) -> int:
     """Return when a recording begins; RecordingError if it is empty."""
     for seen in recording.read():
         return seen.received_ts
-    raise RecordingError(recording.path, "holds no rows", "leave out the file (FILES)", row=1)
+    raise RecordingError(
+        recording.path, f"holds no rows of {', '.join(recording.underlyings)}", "leave out the file (FILES)", row=1
+    )
 
 
 def with_connection_events(
