@@ -66,9 +66,11 @@ def test_connecting_asks_for_listings_and_statistics_of_each_underlying(drive: D
         ("/v5/market/instruments-info", "rest:instruments", "BTC", None),
         ("/v5/market/open-interest", "rest:open-interest", "BTC", "BTCUSD"),
         ("/v5/market/account-ratio", "rest:long-short-ratio", "BTC", "BTCUSD"),
+        ("/v5/market/funding/history", "rest:funding-history", "BTC", "BTCUSD"),
         ("/v5/market/instruments-info", "rest:instruments", "ETH", None),
         ("/v5/market/open-interest", "rest:open-interest", "ETH", "ETHUSD"),
         ("/v5/market/account-ratio", "rest:long-short-ratio", "ETH", "ETHUSD"),
+        ("/v5/market/funding/history", "rest:funding-history", "ETH", "ETHUSD"),
     ]
     assert dict(venue.fetched()[0].params) == {"category": "inverse", "baseCoin": "BTC", "limit": "1000"}
 
@@ -262,6 +264,15 @@ def test_a_listing_that_failed_or_makes_no_sense_is_asked_for_again_after_five_s
         linear.after(0.2, Tick())
         assert linear.fetched() == [request]
         linear.feed(Frame(payload("bybit/ticker_delta.json")))
+
+
+def test_a_coin_without_options_is_not_asked_about_again_and_again(options: Any, payload: Payload) -> None:
+    options.feed(Connected())
+    options.feed(Answered(options.fetched()[0], payload("bybit/no_such_coin.json")))
+    options.actions.clear()
+    options.after(9, Tick())
+
+    assert options.fetched() == []
 
 
 def test_a_ticker_that_was_granted_and_never_came_is_a_gap_and_asked_for_anew_alone(

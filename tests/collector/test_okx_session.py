@@ -86,6 +86,8 @@ def test_what_only_rest_tells_is_polled(drive: Drive) -> None:
         ("rest:instruments", (("instType", "SWAP"), ("instFamily", "BTC-USDT"))),
         ("rest:instruments", (("instType", "SWAP"), ("instFamily", "BTC-USD"))),
         ("rest:long-short-ratio", (("ccy", "BTC"), ("period", "5m"))),
+        ("rest:funding-history", (("instId", "BTC-USDT-SWAP"), ("limit", "3"))),
+        ("rest:funding-history", (("instId", "BTC-USD-SWAP"), ("limit", "3"))),
     ]
     assert [(r.channel, r.params) for r in options.fetched()] == [
         ("rest:instruments", (("instType", "OPTION"), ("instFamily", "BTC-USD"))),

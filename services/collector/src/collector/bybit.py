@@ -38,6 +38,7 @@ VENUE = "bybit"
 INSTRUMENTS_CHANNEL = "rest:instruments"
 OPEN_INTEREST_CHANNEL = "rest:open-interest"
 RATIO_CHANNEL = "rest:long-short-ratio"
+FUNDING_CHANNEL = "rest:funding-history"
 TICKERS_CHANNEL = "rest:tickers"
 SECOND_US = 1_000_000
 LISTING_EVERY_US = 300 * SECOND_US
@@ -55,6 +56,7 @@ MANNERS = Manners(
     characters=ARGS_CHARACTERS,
 )
 PERPETUAL_TOPICS = ("orderbook.200", "publicTrade", "tickers", "allLiquidation")
+_BAD_PARAMETER = 10001
 _PERPETUALS = frozenset({"LinearPerpetual", "InversePerpetual"})
 _SYMBOL = re.compile(r"(?P<base>[A-Z0-9]+?)(?:USDT|USDC|USD|PERP)(?:[HMUZ]\d\d|-\d+[A-Z]{3}\d\d)?")
 
@@ -140,6 +142,8 @@ class Bybit:
     def listed(self, request: Request, body: bytes) -> Listing | None:
         """See :class:`collector.dialect.Dialect`."""
         answer = json_object(body)
+        if answer.get("retCode") == _BAD_PARAMETER:
+            return Listing(())  # a base coin without such contracts
         result = answer.get("result")
         entries = result.get("list") if isinstance(result, dict) else None
         if answer.get("retCode") != 0 or not isinstance(result, dict) or not isinstance(entries, list):
@@ -180,15 +184,15 @@ def _polls(category: Category, base: str, *, statistics: bool) -> list[Poll]:
         polls.append(Poll(Request("/v5/market/tickers", every, TICKERS_CHANNEL, base), SUMMARY_EVERY_US))
     if category != "option":
         symbol = f"{base}USDT" if category == "linear" else f"{base}USD"
-        one = (("category", category), ("symbol", symbol), ("limit", "1"))
-        interest = (*one, ("intervalTime", "5min"))
-        ratio = (*one, ("period", "5min"))
-        polls += [
-            Poll(
-                Request("/v5/market/open-interest", interest, OPEN_INTEREST_CHANNEL, base, symbol), STATISTICS_EVERY_US
-            ),
-            Poll(Request("/v5/market/account-ratio", ratio, RATIO_CHANNEL, base, symbol), STATISTICS_EVERY_US),
-        ]
+        of = (("category", category), ("symbol", symbol))
+        # The last payments, not the last one: the time between two tells the period.
+        for path, more, channel in (
+            ("open-interest", {"limit": "1", "intervalTime": "5min"}, OPEN_INTEREST_CHANNEL),
+            ("account-ratio", {"limit": "1", "period": "5min"}, RATIO_CHANNEL),
+            ("funding/history", {"limit": "3"}, FUNDING_CHANNEL),
+        ):
+            request = Request(f"/v5/market/{path}", (*of, *more.items()), channel, base, symbol)
+            polls.append(Poll(request, STATISTICS_EVERY_US))
     return polls
 
 

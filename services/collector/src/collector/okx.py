@@ -37,6 +37,7 @@ VENUE = "okx"
 INSTRUMENTS_CHANNEL = "rest:instruments"
 OPEN_INTEREST_CHANNEL = "rest:open-interest"
 RATIO_CHANNEL = "rest:long-short-ratio"
+FUNDING_CHANNEL = "rest:funding-history"
 SECOND_US = 1_000_000
 LISTING_EVERY_US = 3600 * SECOND_US
 STATISTICS_EVERY_US = 300 * SECOND_US
@@ -197,7 +198,12 @@ def _polls(kind: InstrumentType, base: str) -> list[Poll]:
         return [*polls, Poll(interest, INTEREST_EVERY_US)]
     path = "/api/v5/rubik/stat/contracts/long-short-account-ratio"
     ratio = Request(path, (("ccy", base), ("period", "5m")), RATIO_CHANNEL, base)
-    return [*polls, Poll(ratio, STATISTICS_EVERY_US)]
+    # The last payments, not the last one: the time between two tells the period.
+    payments = [
+        Request("/api/v5/public/funding-rate-history", (("instId", swap), ("limit", "3")), FUNDING_CHANNEL, base, swap)
+        for swap in (f"{base}-{quote}-SWAP" for quote in quotes)
+    ]
+    return [*polls, *(Poll(request, STATISTICS_EVERY_US) for request in (ratio, *payments))]
 
 
 def _refusal(frame: dict[str, Any]) -> Refused:
