@@ -58,8 +58,8 @@ def _load(others: Sequence[float]) -> str:
 _METHOD = """\
 ## Method
 
-* A figure is the fastest of several runs, by the wall clock, after one that is not counted: what else runs on the
-  machine can only add to it. Contenders of one process take turns.
+* A figure is the fastest of several runs, after one that is not counted: what else runs on the machine can only add to
+  it. With one thread it is processor time, with more the wall clock's. Contenders of one process take turns.
 * One thread means one: the environment sets every library's number of threads to 1, where it has one.
 * All contenders get the same float64 arrays. What they return is compared with the right values before it is timed.
 * Peers are not dependencies of this repository. They are installed into an environment made for the run; one that

@@ -11,7 +11,10 @@ HOURS_PER_YEAR = 8760.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``n`` options, each field of shape (n,); ln(K/F) is 1.2 standard deviations wide, half are calls, rate 0."""
+    """``n`` options, each field of shape (n,), rate 0; ln(K/F) is 1.2 standard deviations wide.
+
+    Half are calls, or all are out of the money.
+    """
 
     forward: FloatArray
     strike: FloatArray
@@ -20,10 +23,11 @@ class Options:
     is_call: npt.NDArray[np.bool_]
 
 
-def options(n: int, seed: int = 1) -> Options:
+def options(n: int, *, seed: int = 1, out_of_the_money: bool = False) -> Options:
     rng = np.random.default_rng(seed)
     forward = np.full(n, 1e5)
     tau_years = np.exp(rng.uniform(np.log(1.0 / HOURS_PER_YEAR), 0.0, n))
     vol = rng.uniform(0.2, 1.5, n)
     strike = forward * np.exp(1.2 * vol * np.sqrt(tau_years) * rng.normal(size=n))
-    return Options(forward=forward, strike=strike, tau_years=tau_years, vol=vol, is_call=rng.random(n) < 0.5)
+    is_call = strike > forward if out_of_the_money else rng.random(n) < 0.5
+    return Options(forward=forward, strike=strike, tau_years=tau_years, vol=vol, is_call=is_call)

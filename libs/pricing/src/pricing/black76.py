@@ -29,6 +29,7 @@ References
     expansion in small s, which keep the digits that F·N(d1) − K·N(d2) loses out of the money.
 """
 
+import math
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -73,6 +74,9 @@ class Black76:
     """∂³V/∂F²∂σ, per USD and 1.00 of vol"""
 
 
+_NAMES = tuple(field.name for field in fields(Black76))
+
+
 def black76(
     *,
     forward: npt.ArrayLike,
@@ -108,15 +112,14 @@ def black76(
     given = {"forward": forward, "strike": strike, "tau_years": tau_years, "vol": vol, "rate": rate}
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
     call = np.asarray(is_call, dtype=np.bool_)
-    shape = np.broadcast_shapes(call.shape, *(array.shape for array in arrays.values()))
+    shape = np.broadcast(call, *arrays.values()).shape
     inputs = tuple(flat(array, shape) for array in arrays.values())
     calls = flat(call, shape).view(np.uint8)
-    n = int(np.prod(shape))
-    results = _room(n) if out is None else _checked(out, n)
+    n = math.prod(shape)
+    results = np.empty((len(_NAMES), n)) if out is None else _checked(out, n)
     if sum(in_chunks(lambda a, b: kernel.value(inputs, calls, a, b, results), n, threads, kernel.BLOCK)):
         require_possible(**arrays)
-    names = (field.name for field in fields(Black76))
-    return Black76(**{name: row.reshape(shape) for name, row in zip(names, results, strict=True)})
+    return Black76(**dict(zip(_NAMES, results.reshape(len(_NAMES), *shape), strict=True)))
 
 
 def load_kernel() -> None:
@@ -165,12 +168,8 @@ def require_in_range(name: str, values: FloatArray, *, positive: bool) -> None:
         )
 
 
-def _room(n: int) -> FloatArray:
-    return np.empty((len(fields(Black76)), n))
-
-
 def _checked(out: FloatArray, n: int) -> FloatArray:
-    wanted = (len(fields(Black76)), n)
+    wanted = (len(_NAMES), n)
     if out.shape != wanted or out.dtype != np.float64 or not out.flags.c_contiguous:
         raise ValueError(f"out has shape {out.shape} and type {out.dtype}; pass a C-contiguous float64 array {wanted}")
     return out

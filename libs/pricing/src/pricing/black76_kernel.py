@@ -80,8 +80,9 @@ def _value_block(room: FloatArray) -> int:
         sqrt_T = math.sqrt(T)
         kink = sigma * sqrt_T < SMALLEST_SD
         s = SMALLEST_SD if kink else sigma * sqrt_T
-        per_s, per_T = 1.0 / s, 1.0 / (T if T > 0.0 else 1.0)
+        per_F, per_s = 1.0 / F, 1.0 / s
         per_sigma = sqrt_T * per_s
+        per_T = 0.0 if kink else sigma * per_s * (sigma * per_s)
         value, above_strike, below_strike, phi, d1, d2 = _undiscounted(F, K, s)
         df = exponential(-r * T)
         excess = max(F - K if call else K - F, 0.0)
@@ -91,7 +92,7 @@ def _value_block(room: FloatArray) -> int:
         smooth = 0.0 if kink else phi
         price = df * (excess + (0.0 if kink else value))
         delta = df * (at_kink if kink & (F == K) else nd1)
-        gamma = smooth * per_s / F
+        gamma = smooth * per_s * per_F
         room[6 * BLOCK + j] = price
         room[7 * BLOCK + j] = delta
         room[8 * BLOCK + j] = gamma
@@ -101,7 +102,7 @@ def _value_block(room: FloatArray) -> int:
         room[12 * BLOCK + j] = -phi * d2 * per_sigma
         room[13 * BLOCK + j] = F * sqrt_T * smooth * d1 * d2 * per_sigma
         room[14 * BLOCK + j] = r * delta + 0.5 * smooth * d2 * per_T
-        room[15 * BLOCK + j] = -gamma / F * (1.0 + d1 * per_s)
+        room[15 * BLOCK + j] = -gamma * per_F * (1.0 + d1 * per_s)
         room[16 * BLOCK + j] = gamma * (r + 0.5 * (1.0 - d1 * d2) * per_T)
         room[17 * BLOCK + j] = gamma * (d1 * d2 - 1.0) * per_sigma
     return impossible

@@ -4,6 +4,7 @@ Computed by a compiled kernel (:mod:`pricing.implied_vol_kernel`, which has the 
 first call; the readable form is :mod:`pricing.implied_vol_reference`.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -71,10 +72,10 @@ def implied_vol(
 
     arrays = [np.asarray(values, dtype=np.float64) for values in (price, forward, strike, tau_years, rate)]
     call = np.asarray(is_call, dtype=np.bool_)
-    shape = np.broadcast_shapes(call.shape, *(array.shape for array in arrays))
+    shape = np.broadcast(call, *arrays).shape
     inputs = tuple(flat(array, shape) for array in arrays)
     calls = flat(call, shape).view(np.uint8)
-    n = int(np.prod(shape))
+    n = math.prod(shape)
     vols, statuses = np.empty(n), np.empty(n, dtype=np.uint8)
     in_chunks(lambda a, b: kernel.solve(inputs, calls, a, b, vols, statuses), n, threads, BLOCK)
     return ImpliedVols(vol=vols.reshape(shape), status=statuses.reshape(shape))
