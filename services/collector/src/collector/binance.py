@@ -27,7 +27,7 @@ from collector.events import (
     Unanswered,
     connection_records,
 )
-from collector.frames import json_object
+from collector.frames import json_object, microseconds
 from collector.liveness import Liveness
 
 QUOTE = "USDT"
@@ -65,8 +65,7 @@ def underlying_of(symbol: str) -> str:
 
 def exchange_ts(data: Any) -> int | None:
     """Return the venue's event time ``E`` (ms) of a frame's data as microseconds; spot bookTicker has none."""
-    event_ms = data.get("E") if isinstance(data, dict) else None
-    return event_ms * 1000 if type(event_ms) is int else None
+    return microseconds(data.get("E")) if isinstance(data, dict) else None
 
 
 def routes(market: BinanceMarket, base_url: str) -> dict[str, tuple[str, ...]]:

@@ -57,7 +57,7 @@ MANNERS = Manners(
 )
 PERPETUAL_TOPICS = ("orderbook.200", "publicTrade", "tickers", "allLiquidation")
 _BAD_PARAMETER = 10001
-_PERPETUALS = frozenset({"LinearPerpetual", "InversePerpetual"})
+_PERPETUALS = ("LinearPerpetual", "InversePerpetual")  # no set: what is asked for may be unhashable
 _SYMBOL = re.compile(r"(?P<base>[A-Z0-9]+?)(?:USDT|USDC|USD|PERP)(?:[HMUZ]\d\d|-\d+[A-Z]{3}\d\d)?")
 
 Category = Literal["linear", "inverse", "option"]
@@ -135,9 +135,13 @@ class Bybit:
             return data
         if frame.get("type") == "COMMAND_RESP":
             return _option_answer(frame)
-        if frame.get("op") in {"subscribe", "unsubscribe"}:
-            return _answer(frame)
-        return Chatter() if frame.get("op") in {"ping", "pong"} else None
+        match frame.get("op"):
+            case "subscribe" | "unsubscribe":
+                return _answer(frame)
+            case "ping" | "pong":
+                return Chatter()
+            case _:
+                return None
 
     def listed(self, request: Request, body: bytes) -> Listing | None:
         """See :class:`collector.dialect.Dialect`."""

@@ -30,7 +30,7 @@ from collector.events import (
     Unanswered,
     connection_records,
 )
-from collector.frames import json_object
+from collector.frames import json_object, microseconds
 from collector.liveness import Liveness
 from collector.subscriptions import Subscriptions
 
@@ -102,8 +102,7 @@ def channel_underlying(channel: str) -> str | None:
 def exchange_ts(data: Any) -> int | None:
     """Return the venue's time in a notification's data (of a list its last entry) in microseconds."""
     entry = data[-1] if isinstance(data, list) and data else data
-    timestamp_ms = entry.get("timestamp") if isinstance(entry, dict) else None
-    return timestamp_ms * 1000 if type(timestamp_ms) is int else None
+    return microseconds(entry.get("timestamp")) if isinstance(entry, dict) else None
 
 
 class DeribitSession:

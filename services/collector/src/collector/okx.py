@@ -55,7 +55,7 @@ MANNERS = Manners(
 )
 SWAP_CHANNELS = ("books", "trades", "tickers", "mark-price", "funding-rate", "open-interest")
 OPTION_CHANNELS = ("tickers", "mark-price")
-_TOO_MANY_REQUESTS = frozenset({"60014", "50011"})
+_TOO_MANY_REQUESTS = ("60014", "50011")  # no set: what is asked for may be unhashable
 _NO_SUCH_FAMILY = "51"
 _TIME = re.compile(r"[0-9]{1,16}")
 
