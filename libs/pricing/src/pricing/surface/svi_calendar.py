@@ -22,7 +22,8 @@ from pricing.surface.svi_free import free_coordinates, raw_parameters
 _PENALTIES: Final = (30.0, 300.0, 3000.0)
 _FAR: Final = (-6.0, -3.0, 3.0, 6.0)
 _GRID_POINTS: Final = 161
-_BELOW: Final = 1e-6
+_BELOW: Final = 2e-4
+"""Share by which a slice stays below the next: what the grid does not see between its points."""
 
 
 def fit_all(slices: Sequence[SliceQuotes]) -> list[RawSvi]:
@@ -46,7 +47,7 @@ def _grid(slices: Sequence[SliceQuotes]) -> FloatArray:
 
 def _below(quotes: SliceQuotes, longer: RawSvi, k: FloatArray) -> RawSvi:
     """Best butterfly-free slice below ``longer`` on the grid."""
-    ceiling = longer.total_variance(k)
+    ceiling = longer.total_variance(k) * (1.0 - _BELOW)
     free = fit_butterfly_free(quotes)
     if np.all(free.total_variance(k) <= ceiling):
         return free
@@ -59,7 +60,7 @@ def _below(quotes: SliceQuotes, longer: RawSvi, k: FloatArray) -> RawSvi:
     def residuals(x: FloatArray, penalty: float) -> FloatArray:
         one = slice_of(x)
         vol = np.sqrt(one.total_variance(quotes.log_moneyness) / quotes.tau_years)
-        excess = np.maximum(one.total_variance(k) * (1.0 + _BELOW) / ceiling - 1.0, 0.0)
+        excess = np.maximum(one.total_variance(k) / ceiling - 1.0, 0.0)
         return np.concatenate([(vol - quotes.mid_vol) / half, penalty * excess])
 
     starts = [free_coordinates(one.parameters) for one in (free, _scaled(longer, _ratio(quotes, longer)))]
@@ -71,7 +72,7 @@ def _below(quotes: SliceQuotes, longer: RawSvi, k: FloatArray) -> RawSvi:
         one = replace(slice_of(x), tau_years=quotes.tau_years)
         fitting = _scaled(one, min(float(np.min(ceiling / one.total_variance(k))), 1.0))
         found.append(replace(fitting, tau_years=quotes.tau_years))
-    fallback = replace(_scaled(longer, min(_ratio(quotes, longer), 1.0)), tau_years=quotes.tau_years)
+    fallback = replace(_scaled(longer, min(_ratio(quotes, longer), 1.0 - _BELOW)), tau_years=quotes.tau_years)
     return min([*found, fallback], key=lambda one: _loss(quotes, one, half))
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from pricing.surface.local_variance import solve_damped
 from pricing.surface.normalised import FloatArray
+from pricing.surface.svi_fit import inner_fit
 
 _GRID_POINTS: Final = 97
 _GRID_REACH: Final = 8.0
@@ -31,6 +32,10 @@ _GOLDEN: Final = 0.6180339887498949
 _BACK_OFF: Final = 1e-3
 _MAX_ITERATIONS: Final = 60
 _LARGEST_STEP: Final = 2.0
+_CLOSEST: Final = -8.0
+"""Lowest value of the two logarithmic distances to the boundary"""
+_RAISE: Final = 1.5
+_MAX_RAISES: Final = 60
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -107,6 +112,12 @@ def free_coordinates(five: FloatArray) -> FloatArray:
     lowest = max(_supremum(False, 0.0, b, rho, mu), -b * math.sqrt(1.0 - rho * rho))
     above = max((five[0] / five[4] - lowest) / b, 1e-3)
     narrowest = _supremum(True, lowest + b * above, b, rho, mu)
+    # Outside the set: more variance everywhere, which asks for less width, rather than a width that scales everything.
+    for _ in range(_MAX_RAISES):
+        if narrowest <= five[4]:
+            break
+        above *= _RAISE
+        narrowest = _supremum(True, lowest + b * above, b, rho, mu)
     wider = max(five[4] / max(narrowest, 1e-12) - 1.0, 1e-3)
     return np.array([math.log(above), math.log(share / (1.0 - share)), math.atanh(rho), mu, math.log(wider)])
 
@@ -139,6 +150,7 @@ def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray
     step = np.empty(5)
     cost = _residuals(k, w, weight, x, now)
     damping = 1e-3
+    small = 0
     for _ in range(_MAX_ITERATIONS):
         for p in range(5):
             h = 1e-6 * (1.0 + abs(x[p]))
@@ -154,8 +166,11 @@ def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray
         gain = -1.0
         while damping < 1e8:
             solve_damped(hessian, gradient, damping, factor, step)
-            scale = min(1.0, _LARGEST_STEP / max(np.max(np.abs(step)), 1e-300))
-            trial[:] = x + scale * step
+            # Each coordinate has its own cap: at the boundary of the set two of them have no effect and run away.
+            for p in range(5):
+                trial[p] = x[p] + min(max(step[p], -_LARGEST_STEP), _LARGEST_STEP)
+            trial[0] = max(trial[0], _CLOSEST)
+            trial[4] = max(trial[4], _CLOSEST)
             trial_cost = _residuals(k, w, weight, trial, moved)
             if trial_cost < cost:
                 gain = (cost - trial_cost) / (trial_cost + 1e-300)
@@ -165,7 +180,8 @@ def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray
                 damping = max(damping * 0.15, 1e-12)
                 break
             damping = max(damping * 6.0, 1e-6)
-        if gain < 1e-6 or cost < 1e-18 * n:
+        small = small + 1 if gain < 1e-5 else 0
+        if gain < 0.0 or small >= 3 or cost < 1e-18 * n:
             break
     return x, cost
 
@@ -174,14 +190,19 @@ def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray
 def fit(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray) -> FloatArray:
     """(a, b, ρ, m, σ) free of butterfly arbitrage that fits ``w`` at ``k``, (n,) each, from a start (a, b, ρ, m, σ).
 
-    Three starts, because the set's boundary bends: the given slice, and two whose vertex is wider.
+    The set's boundary bends, so a second start has a wider vertex and the best (a, b, ρ) for that.
     """
     best = math.inf
     found = np.zeros(5)
-    for j in range(3):
-        widened = begin.copy()
-        widened[4] *= (1.0, 3.0, 10.0)[j]
-        x, cost = _descend(k, w, weight, free_coordinates(widened))
+    three = np.empty(3)
+    for factor in (1.0, 5.0):
+        trial = begin.copy()
+        if factor > 1.0:
+            sigma = begin[4] * factor
+            inner_fit(k, w, weight, begin[3], sigma, three)
+            c = max(three[2], 1e-9)
+            trial = np.array([three[0], c / sigma, min(max(three[1] / c, -0.99), 0.99), begin[3], sigma])
+        x, cost = _descend(k, w, weight, free_coordinates(trial))
         if cost < best:
             best = cost
             found = raw_parameters(x)
