@@ -173,23 +173,14 @@ def test_a_number_below_the_last_is_a_gap_not_a_repetition(bybit: Frame, play: P
     assert play([bybit("book_delta", 1.0, {"u": 40})]).books[-1].gap
 
 
-def test_settled_funding_is_the_last_rate_before_the_next_time_moved_on(bybit: Frame, play: Play) -> None:
-    """The rate may have been said hours ago: deltas that do not name it confirm it, and say that we were there."""
+def test_nothing_is_inferred_when_the_next_funding_time_moves_on(bybit: Frame, play: Play) -> None:
+    """The rate moves until it is paid, and a delta need not repeat it: what was paid is told by the history."""
     at = 1_795_276_800 - 1_795_250_400
-    records = [bybit("ticker"), bybit("ticker_delta", at - 1)]
-    moved = {"fundingRate": "0.00005", "nextFundingTime": "1795305600000", "bid1Price": "1", "bid1Size": "1"}
-    played = play([*records, bybit("ticker_delta", at + 1, moved)])
-    assert [(one.settled_ts, one.rate, one.period_hours) for one in played.records("market.funding")] == [
-        (1_795_276_800_000_000, 0.0001, 8.0)
-    ]
-    assert "inferred_rate" in played.records("market.funding")[0].quality
-    assert played.ticker("BTCUSDT").predicted_funding_rate == 0.00005
-
-
-def test_no_funding_is_inferred_if_nothing_confirmed_the_rate(bybit: Frame, play: Play) -> None:
-    """Away for hours: what was paid is not known."""
     moved = {"fundingRate": "0.00005", "nextFundingTime": "1795305600000"}
-    assert not play([bybit("ticker"), bybit("ticker_delta", 26_401.0, moved)]).records("market.funding")
+    played = play([bybit("ticker", at - 1), bybit("ticker_delta", at + 1, moved)])
+    assert not played.records("market.funding")
+    ticker = played.ticker("BTCUSDT")
+    assert (ticker.predicted_funding_rate, ticker.next_funding_ts) == (0.00005, 1_795_305_600_000_000)
 
 
 def test_funding_history_gives_settled_payments_with_their_period(bybit: Frame, play: Play) -> None:

@@ -284,7 +284,6 @@ def _ticker(fields: Json, spec: InstrumentSpec, action: str) -> TickerPatch:
         parts={part: said for part, said in parts.items() if said},
         state=None if state is None else state.lower(),
         polled=action == "rest",
-        confirms=action == "update",
         open_interest_contracts=read.amount_or_none(fields, "openInterest"),
     )
 

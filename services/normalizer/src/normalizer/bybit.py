@@ -10,8 +10,8 @@ What is Bybit's own, and handled here and nowhere else:
 * Books: a delta's ``u`` is one more than the last; a message with ``u`` 1 is a full book, whatever its type says.
 * Tickers of linear and inverse contracts come as deltas that say only what changed; options' come whole.
 * Ivs are decimals, greeks those of :mod:`contracts.records` (vega USD per vol point, theta USD per day).
-* ``fundingRate`` is the running period's, paid at ``nextFundingTime``. What was paid is inferred from its moving on,
-  or read from the history.
+* ``fundingRate`` is the running period's, paid at ``nextFundingTime``; until then it moves. What was paid is told by
+  the funding history.
 * Numbers are text; an empty text, and 0 as a price or an iv, mean "none".
 """
 
@@ -197,7 +197,7 @@ def _book(frame: Json, raw: RawMessage) -> Iterator[Event]:
 
 def _ticker(frame: Json, raw: RawMessage) -> Iterator[Event]:
     fields = read.as_object(frame.get("data"), "data")
-    yield replace(_patch(fields, raw, read.micros(frame, "ts")), confirms=frame.get("type") == "delta")
+    yield _patch(fields, raw, read.micros(frame, "ts"))
 
 
 def _tickers_answer(result: Json, raw: RawMessage) -> Iterator[Event]:

@@ -79,7 +79,6 @@ class TickerPatch:
 
     ``parts`` maps a part to some of its :class:`contracts.records.Ticker` fields. None in it means "there is none"
     (no bid), which is knowledge too. ``polled``: a REST answer, which may well be older than what the stream told.
-    ``confirms``: the feed sends what changed, so every part that it does not name stands as it was.
     ``open_interest_contracts`` is turned into the part of its own by the core, as the sizes of prints are.
     """
 
@@ -88,7 +87,6 @@ class TickerPatch:
     parts: Mapping[Part, Mapping[str, Value]]
     state: str | None = None
     polled: bool = False
-    confirms: bool = False
     open_interest_contracts: float | None = None
 
 

@@ -56,7 +56,6 @@ class InstrumentState:
     __slots__ = (
         "_raised",
         "base_per_contract",
-        "confirmed_ts",
         "exchange_ts",
         "exchange_ts_of",
         "last_trade_exchange_ts",
@@ -85,7 +84,6 @@ class InstrumentState:
         self.last_trade_seq: int | None = None
         self.last_trade_exchange_ts = 0
         self.base_per_contract: float | None = None
-        self.confirmed_ts = 0
         self._raised: set[str] = set()
 
     def patch(self, patch: TickerPatch, received_ts: int, limits: Limits) -> FundingPrint | None:
@@ -103,8 +101,6 @@ class InstrumentState:
                 continue
             applied = True
             self._join(part, said, patch.exchange_ts, received_ts, limits)
-        if patch.confirms:
-            self.confirmed_ts = received_ts
         if applied:
             self.state = patch.state or self.state
             self.exchange_ts, self.received_ts = patch.exchange_ts, received_ts
@@ -148,7 +144,7 @@ class InstrumentState:
         rate, mark_price = self.values["funding_rate"], self.values["mark_price"]
         if not (isinstance(before, int) and isinstance(after, int) and isinstance(rate, float) and after > before):
             return None
-        if received_ts - max(self.received_ts_of["funding"], self.confirmed_ts) > _SETTLED_RATE_AGE_US:
+        if received_ts - self.received_ts_of["funding"] > _SETTLED_RATE_AGE_US:
             return None  # We were away: the rate may have moved until it was paid.
         settled_ts, next_ts = on_the_hour(before), on_the_hour(after)
         return FundingPrint(
@@ -261,7 +257,7 @@ class InstrumentState:
             "values": {name: value for name, value in self.values.items() if value is not None},
             "received_ts_of": self.received_ts_of,
             "exchange_ts_of": self.exchange_ts_of,
-            "stamps": [self.exchange_ts, self.received_ts, self.confirmed_ts],
+            "stamps": [self.exchange_ts, self.received_ts],
             "trades": [self.trade_stream, self.last_trade_seq, self.last_trade_exchange_ts, self.base_per_contract],
         }
 
@@ -276,7 +272,7 @@ class InstrumentState:
         loaded.values.update(state["values"])
         loaded.received_ts_of = dict(state["received_ts_of"])
         loaded.exchange_ts_of = dict(state["exchange_ts_of"])
-        loaded.exchange_ts, loaded.received_ts, loaded.confirmed_ts = state["stamps"]
+        loaded.exchange_ts, loaded.received_ts = state["stamps"]
         loaded.trade_stream, loaded.last_trade_seq, loaded.last_trade_exchange_ts = state["trades"][:3]
         loaded.base_per_contract = state["trades"][3]
         return loaded

@@ -16,7 +16,7 @@ from normalizer.market import Market
 from normalizer.venues import VENUES
 from streamkit.core import CloseSecond, Input, Output, RawSecond, Reject
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 
 _CONNECTION_LOST: Final = frozenset({"disconnect", "gap"})
 

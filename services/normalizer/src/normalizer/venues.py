@@ -81,6 +81,7 @@ VENUES: Final[Mapping[str, Venue]] = {
             parse=bybit.parse,
             read_symbol=bybit_symbols.read_symbol,
             book_instrument=bybit.book_instrument,
+            tells_funding=True,
         ),
         Venue(
             name="deribit",
