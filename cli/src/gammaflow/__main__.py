@@ -6,7 +6,20 @@ import sys
 from collections.abc import Sequence
 
 from contracts.provision import ProvisionError
-from gammaflow import bench, checks, demo, doctor, implied_vol, price, record, sql, stack_commands, surface, topics
+from gammaflow import (
+    bench,
+    checks,
+    demo,
+    doctor,
+    implied_vol,
+    price,
+    record,
+    settle,
+    sql,
+    stack_commands,
+    surface,
+    topics,
+)
 from gammaflow.errors import UserError
 from gammaflow.interface import Command
 from stack.errors import StackError
@@ -26,6 +39,7 @@ COMMANDS: Sequence[Command] = (
     price.COMMAND,
     implied_vol.COMMAND,
     surface.COMMAND,
+    settle.COMMAND,
     bench.COMMAND,
 )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gammaflow import price_black76
+from gammaflow import price_asian, price_black76
 from gammaflow.interface import Command
 from gammaflow.option_csv import Answers, BoolArray, Column, FloatArray, read, write
 
@@ -21,6 +21,7 @@ class Model:
 
 MODELS: Final[Mapping[str, Model]] = {
     "black76": Model(price_black76.COLUMNS, price_black76.evaluate),
+    "asian": Model(price_asian.COLUMNS, price_asian.evaluate),
 }
 
 

@@ -17,7 +17,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from pricing.black76 import FloatArray
 
@@ -61,6 +60,8 @@ def scrambled_normals(*, randomisations: int, points: int, dimensions: int, seed
 @lru_cache(maxsize=16)
 def _kept(randomisations: int, points: int, dimensions: int, seed: int) -> FloatArray:
     """An expiry is valued every second from the same normals, and making them takes longer than using them."""
+    from scipy.special import ndtri  # noqa: PLC0415 - scipy takes a fifth of a second to import
+
     levels = (points - 1).bit_length()
     net = _net(_direction_numbers()[:dimensions, :levels])
     nodes = _hashed(seed, randomisations * dimensions * 2 * points).reshape(randomisations, dimensions, 2 * points)
