@@ -13,6 +13,14 @@ from stack import embedded
 from stack.embedded import Endpoints
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG = ("e2e", "faults", "integration")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let several workers begin with the long files, so that they end together; alone, quick answers come first."""
+    shared_out = hasattr(config, "workerinput")
+    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in LONG) is not shared_out)
 
 
 @pytest.fixture(scope="session")
