@@ -91,6 +91,8 @@ class Link:
         while not stopping.is_set():
             if self._connects is not None:
                 await _sleep_until(stopping, self._connects.take(self._clock()))
+                if stopping.is_set():
+                    return
             began = self._clock()
             reason = await self._connect_once(stopping)
             lived_s = (self._clock() - began) / 1e6
