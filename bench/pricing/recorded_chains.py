@@ -90,6 +90,8 @@ def _quote(expiry: str, tau_years: float, kind: str, texts: tuple[str, str, str,
     strike, forward, bid, ask = (float(text) if text else 0.0 for text in texts)
     if not (tau_years > 0 and forward > 0 and 0 < bid < ask) or (kind == "call") != (strike >= forward):
         return None
+    if ask >= min(1.0, strike / forward):  # above what any vol gives
+        return None
     return expiry, tau_years, math.log(strike / forward), bid, ask
 
 

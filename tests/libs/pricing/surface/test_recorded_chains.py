@@ -31,11 +31,16 @@ def number(text: str) -> float:
     return float(text) if text else 0.0
 
 
+def is_quoted(k: float, bid: float, ask: float) -> bool:
+    """Two-sided, not crossed, and an ask that some vol gives."""
+    return 0 < bid < ask < min(1.0, math.exp(k))
+
+
 def slices(quotes: list[Quote]) -> list[SliceQuotes]:
     """Slices of at least six two-sided quotes from (expiry, τ, k, bid, ask) over the forward."""
     out = []
     for expiry in sorted({quote[0] for quote in quotes}):
-        rows = sorted(quote[1:] for quote in quotes if quote[0] == expiry and 0 < quote[3] < quote[4])
+        rows = sorted(quote[1:] for quote in quotes if quote[0] == expiry and is_quoted(*quote[2:]))
         if len(rows) >= MIN_QUOTES:
             tau, k, bid, ask = np.array([(row[0], *row[1:]) for row in sorted(rows, key=lambda row: row[1])]).T.copy()
             out.append(SliceQuotes(expiry, float(np.median(tau)), k, bid, ask))
