@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 # The order of the page. A new section is a module ``bench/pricing/<name>.py`` and a name here.
-NAMES: Final = ("black76", "implied_vol", "gamma_grid", "surface", "svi", "start_up")
+NAMES: Final = ("black76", "implied_vol", "gamma_grid", "surface", "svi", "asian", "start_up")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
