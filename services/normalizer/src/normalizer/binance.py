@@ -21,6 +21,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
 from contracts.records import RawMessage
+from normalizer import depth_frame
 from normalizer import json_fields as read
 from normalizer.contract_value import USD_QUOTES
 from normalizer.events import (
@@ -88,6 +89,12 @@ def book_instrument(raw: RawMessage) -> str | None:
 
 def parse(market: Market, raw: RawMessage) -> Iterator[Event]:
     """Read one frame or REST answer. Raises BadMessage if the frame as a whole is impossible or unknown."""
+    if "@depth" in raw.channel:
+        update = depth_frame.read_update(raw.payload, chained_by_pu=market == "usdm")
+        if update is not None:
+            read_symbol(market, update.instrument, raw.underlying)
+            yield update
+            return
     frame = read.parse(raw.payload)
     if raw.kind == "snapshot":
         yield from _rest(market, raw, frame)

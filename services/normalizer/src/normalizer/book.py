@@ -17,8 +17,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+import numpy as np
+
+from normalizer.checksum import LEVELS as CHECKSUM_LEVELS
 from normalizer.checksum import LevelTexts
-from normalizer.events import BadMessage, BookUpdate, Levels, LevelsById
+from normalizer.events import BadMessage, BookUpdate, Levels, LevelsById, Ticks
+from normalizer.ladder_kernel import IntArray, best_first, merge
 from normalizer.level_ids import LevelIds
 from normalizer.sequencing import SEQUENCING, Rules, reaches
 
@@ -28,38 +32,60 @@ Ladder = Sequence[tuple[int, int]]
 
 _MAX_INT: Final = 2**63 - 1
 _MAX_SCALE: Final = 18
+_LEAST_ROOM: Final = 64
 
 
 class Side:
-    """One side of a book: size by price, both scaled integers."""
+    """One side of a book: size by price, both scaled integers; see :mod:`normalizer.ladder_kernel`."""
 
-    __slots__ = ("_sorted", "descending", "levels")
+    __slots__ = ("_best_first", "_ladder", "_sign", "_used")
 
     def __init__(self, *, descending: bool) -> None:
-        self.levels: dict[int, int] = {}
-        self.descending = descending
-        self._sorted: Ladder | None = None
+        self._sign = 1 if descending else -1
+        self._ladder: IntArray = np.empty((2, 0), np.int64)
+        self._used = 0
+        self._best_first: IntArray | None = None
 
-    def ladder(self) -> Ladder:
-        """Return (price, size) with the best first; sorted once per change."""
-        if self._sorted is None:
-            self._sorted = sorted(self.levels.items(), reverse=self.descending)
-        return self._sorted
+    def levels(self) -> IntArray:
+        """Return prices and sizes, shape (2, n), with the best first; made once per change."""
+        if self._best_first is None:
+            self._best_first = best_first(self._ladder, self._used, self._sign)
+        return self._best_first
+
+    def ladder(self, depth: int | None = None) -> Ladder:
+        """Return (price, size) of the best ``depth`` levels, of all if it is None, with the best first."""
+        prices, sizes = self.levels()[:, :depth].tolist()
+        return list(zip(prices, sizes, strict=True))
 
     def update(self, changes: Ladder) -> None:
         """Set each price's size; size 0 removes it, also if it was not there (the venue cut off its depth)."""
-        levels = self.levels
-        for price, size in changes:
-            if size:
-                levels[price] = size
-            else:
-                levels.pop(price, None)
-        self._sorted = None
+        if changes:
+            levels = np.zeros((4, len(changes)), np.int64)
+            levels[::2] = np.array(changes, np.int64).T
+            self.merge(levels, 0, len(changes), 0, 0)
 
-    def replace(self, levels: dict[int, int]) -> None:
-        """Take ``levels`` instead of all that is there."""
-        self.levels = levels
-        self._sorted = None
+    def merge(self, levels: IntArray, start: int, stop: int, price_scale: int, qty_scale: int) -> None:
+        """Update with the columns from ``start`` to ``stop`` of :class:`normalizer.events.Ticks`."""
+        if start == stop:
+            return
+        if self._used + stop - start > self._ladder.shape[1]:
+            self._make_room(stop - start)
+        self._used = merge(self._ladder, self._used, levels, start, stop, self._sign, price_scale, qty_scale)
+        self._best_first = None
+
+    def replace(self, levels: Mapping[int, int]) -> None:
+        """Take ``levels``, price to size, instead of all that is there."""
+        self._used = 0
+        self._best_first = None
+        self.update(list(levels.items()))
+
+    def _make_room(self, more: int) -> None:
+        """Leave out the levels that are no more, and grow if those that are need it."""
+        kept = self.levels()[:, ::-1]
+        self._used = kept.shape[1]
+        self._ladder = np.empty((2, max(_LEAST_ROOM, 2 * (self._used + more))), np.int64)
+        self._ladder[0, : self._used] = self._sign * kept[0]
+        self._ladder[1, : self._used] = kept[1]
 
 
 class Book:
@@ -135,7 +161,10 @@ class Book:
         """Compare the book with the checksum that came with its last message, if one did."""
         if update.checksum is None or self._texts is None:
             return "applied"
-        if self._texts.checksum(self.bids.ladder(), self.asks.ladder()) == update.checksum:
+        if (
+            self._texts.checksum(self.bids.ladder(CHECKSUM_LEVELS), self.asks.ladder(CHECKSUM_LEVELS))
+            == update.checksum
+        ):
             return "applied"
         self.lose()
         return "gap"
@@ -162,7 +191,8 @@ class Book:
         return self._join()
 
     def _buffer(self, update: BookUpdate, received_ts: int) -> Applied:
-        self._scale(update)
+        if not self._fits(update.ticks):
+            self._scale(update)
         if self._sequencing.by_rest is None:
             return "buffered"
         self.buffered.append((update, received_ts))
@@ -202,11 +232,30 @@ class Book:
         self.gap = False
 
     def _change(self, update: BookUpdate, received_ts: int) -> None:
-        bids, asks = self._scale(update)
-        self._note_texts(update, bids, asks)
-        self.bids.update(bids)
-        self.asks.update(asks)
+        ticks = update.ticks
+        if ticks is not None and self._fits(ticks):
+            self.bids.merge(ticks.levels, 0, ticks.bids, self.price_scale, self.qty_scale)
+            self.asks.merge(ticks.levels, ticks.bids, ticks.count, self.price_scale, self.qty_scale)
+        else:
+            bids, asks = self._scale(update)
+            self._note_texts(update, bids, asks)
+            self.bids.update(bids)
+            self.asks.update(asks)
         self._stamp(update, received_ts)
+
+    def _fits(self, ticks: Ticks | None) -> bool:
+        """Tell whether levels are integers at our scales without growing these, and surely fit 64 bits so scaled.
+
+        No: they are scaled from their text, which grows the scales or says what does not fit.
+        """
+        return (
+            ticks is not None
+            and self._texts is None
+            and ticks.price_decimals <= self.price_scale
+            and ticks.size_decimals <= self.qty_scale
+            and (ticks.largest_price + 1) * 10**self.price_scale <= _MAX_INT
+            and (ticks.largest_size + 1) * 10**self.qty_scale <= _MAX_INT
+        )
 
     def _note_texts(self, update: BookUpdate, bids: Ladder, asks: Ladder) -> None:
         """Keep the texts that a checksum is made of, if the venue sends any."""
@@ -237,7 +286,7 @@ class Book:
         qty_scale = max(self.qty_scale, *(decimals(level[1]) for level in levels))
         price_factor, qty_factor = 10 ** (price_scale - self.price_scale), 10 ** (qty_scale - self.qty_scale)
         grown = [
-            {_bounded(price * price_factor): _bounded(size * qty_factor) for price, size in side.levels.items()}
+            {_bounded(price * price_factor): _bounded(size * qty_factor) for price, size in side.ladder()}
             for side in (self.bids, self.asks)
         ]
         self.bids.replace(grown[0])
@@ -288,7 +337,15 @@ def _id(snapshot: BookUpdate) -> int:
 
 def _dump_update(update: BookUpdate, received_ts: int) -> list[Any]:
     ids = [update.first_id, update.last_id, update.prev_id]
-    return [update.instrument, update.exchange_ts, update.snapshot, ids, update.bids, update.asks, received_ts]
+    return [
+        update.instrument,
+        update.exchange_ts,
+        update.snapshot,
+        ids,
+        list(update.bids),
+        list(update.asks),
+        received_ts,
+    ]
 
 
 def _load_update(state: Sequence[Any]) -> tuple[BookUpdate, int]:

@@ -2,18 +2,24 @@
 
 from typing import Any, Final
 
-from normalizer.book import Book, Ladder
+import numpy as np
+
+from normalizer.book import Book
+from normalizer.ladder_kernel import IntArray, sums_to
 
 BANDS_BPS: Final = (10, 25, 50, 100)
 """Distances from mid of the band sums, basis points, ascending."""
+_MAX_INT: Final = 2**63 - 1
 
 
 def book_fields(book: Book, *, end_ts: int, depth: int) -> dict[str, Any]:
     """Return the fields of a BookSnapshot that the book decides; ``end_ts``: end of the second, microseconds."""
-    bids, asks = book.bids.ladder(), book.asks.ladder()
-    best_bid, best_ask = _price(bids, book.price_scale), _price(asks, book.price_scale)
-    both = best_bid is not None and best_ask is not None
-    top_bids, top_asks = bids[:depth], asks[:depth]
+    bids, asks = book.bids.levels(), book.asks.levels()
+    n_bids, n_asks = bids.shape[1], asks.shape[1]
+    bid_prices, bid_sizes = bids[:, :depth].tolist()
+    ask_prices, ask_sizes = asks[:, :depth].tolist()
+    both = n_bids > 0 and n_asks > 0
+    twice_mid = bid_prices[0] + ask_prices[0] if both else 0
     return {
         "asof_ts": book.asof_ts,
         "exchange_ts": book.exchange_ts,
@@ -23,34 +29,34 @@ def book_fields(book: Book, *, end_ts: int, depth: int) -> dict[str, Any]:
         "gap": book.gap,
         "price_scale": book.price_scale,
         "qty_scale": book.qty_scale,
-        "bid_price_ints": tuple(price for price, _ in top_bids),
-        "bid_qty_ints": tuple(size for _, size in top_bids),
-        "ask_price_ints": tuple(price for price, _ in top_asks),
-        "ask_qty_ints": tuple(size for _, size in top_asks),
-        "best_bid": best_bid,
-        "best_ask": best_ask,
+        "bid_price_ints": tuple(bid_prices),
+        "bid_qty_ints": tuple(bid_sizes),
+        "ask_price_ints": tuple(ask_prices),
+        "ask_qty_ints": tuple(ask_sizes),
+        # An integer over a power of ten is the double nearest to the decimal: what parsing the venue's text gives.
+        "best_bid": bid_prices[0] / 10**book.price_scale if n_bids else None,
+        "best_ask": ask_prices[0] / 10**book.price_scale if n_asks else None,
         # From integers: the difference of the two floats would show rounding noise.
-        "spread": (asks[0][0] - bids[0][0]) / 10**book.price_scale if both else None,
+        "spread": (ask_prices[0] - bid_prices[0]) / 10**book.price_scale if both else None,
         "band_bps": BANDS_BPS if both else (),
-        "band_bid_qty": _bands(bids, bids[0][0] + asks[0][0], -1, book.qty_scale) if both else (),
-        "band_ask_qty": _bands(asks, bids[0][0] + asks[0][0], 1, book.qty_scale) if both else (),
-        "n_bids": len(bids),
-        "n_asks": len(asks),
+        "band_bid_qty": _bands(bids, twice_mid, 1, book.qty_scale) if both else (),
+        "band_ask_qty": _bands(asks, twice_mid, -1, book.qty_scale) if both else (),
+        "n_bids": n_bids,
+        "n_asks": n_asks,
     }
 
 
-def _price(ladder: Ladder, scale: int) -> float | None:
-    # An integer divided by a power of ten is the double nearest to the decimal: what parsing the venue's text gives.
-    return ladder[0][0] / 10**scale if ladder else None
+def _bands(levels: IntArray, twice_mid: int, sign: int, qty_scale: int) -> tuple[float, ...]:
+    """Sum sizes up to each band's edge, in integers; ``sign`` 1 for bids, -1 for asks.
 
-
-def _bands(ladder: Ladder, twice_mid: int, sign: int, qty_scale: int) -> tuple[float, ...]:
-    """Sum sizes up to each band's edge, in integers: price ≤ mid·(1 + bps/10⁴) ⇔ 2·10⁴·price ≤ 2·mid·(10⁴ + bps)."""
-    sums, total, place = [], 0, 0
-    for bps in BANDS_BPS:
-        edge = twice_mid * (10_000 + sign * bps)
-        while place < len(ladder) and sign * (20_000 * ladder[place][0] - edge) <= 0:
-            total += ladder[place][1]
-            place += 1
-        sums.append(total / 10**qty_scale)
-    return tuple(sums)
+    A bid is within if price ≥ mid·(1 - bps/10⁴) ⇔ price ≥ ⌈2·mid·(10⁴ - bps) / (2·10⁴)⌉, an ask if its price is at most
+    the floor of the same with a plus.
+    """
+    edges = [twice_mid * (10_000 - sign * bps) for bps in BANDS_BPS]
+    limits = [-(-edge // 20_000) if sign > 0 else min(edge // 20_000, _MAX_INT) for edge in edges]
+    sums = np.empty(len(limits), np.int64)
+    if sums_to(levels, np.array(limits, np.int64), sign, sums):
+        return tuple(total / 10**qty_scale for total in sums.tolist())
+    # More than 64 bits hold: Python's integers have no bound.
+    levels_within = [levels[1, sign * levels[0] >= sign * limit].tolist() for limit in limits]
+    return tuple(sum(sizes) / 10**qty_scale for sizes in levels_within)

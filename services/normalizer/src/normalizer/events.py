@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 Kind = Literal["option", "future", "perpetual", "spot"]
 Side = Literal["buy", "sell"]
 Right = Literal["call", "put"]
@@ -90,13 +93,31 @@ class TickerPatch:
     open_interest_contracts: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Levels as integers, text · 10^decimals: the rows of ``levels`` are price, its decimals, size, its decimals.
+
+    Columns below ``bids`` are bids, those from there to ``count`` asks. The maxima are over all of them: of the
+    decimals that count, and of the whole parts of prices and sizes.
+    """
+
+    levels: npt.NDArray[np.int64]
+    bids: int
+    count: int
+    price_decimals: int
+    size_decimals: int
+    largest_price: int
+    largest_size: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookUpdate:
     """A full book or the levels that changed (size 0 removes one), with the venue's sequence numbers.
 
     ``first_id``..``last_id`` is the range of updates it covers, ``prev_id`` the last id of the message before it;
     ``last_id`` is None if the venue does not number its messages. ``checksum`` is what the venue says the book's is
-    once the message is applied, see :mod:`normalizer.checksum`.
+    once the message is applied, see :mod:`normalizer.checksum`. ``ticks`` are the same levels as integers, where the
+    reader of the frame has made them.
     """
 
     instrument: str
@@ -108,6 +129,7 @@ class BookUpdate:
     first_id: int | None = None
     prev_id: int | None = None
     checksum: int | None = None
+    ticks: Ticks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
 
-_LATEST_MS = 10**14
+LATEST_MS = 10**14
 """Year 5138: venues write far-off expiries of perpetuals (year 3000), never later."""
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -81,7 +81,7 @@ def integer_or_none(fields: Json, name: str, limit: int = MAX_LONG) -> int | Non
 def micros(fields: Json, name: str) -> int:
     """Return a time that must be there, given in milliseconds, as microseconds."""
     value = fields.get(name)
-    if type(value) is not int or not 0 < value < _LATEST_MS:
+    if type(value) is not int or not 0 < value < LATEST_MS:
         raise _wrong(fields, name, "milliseconds since 1970")
     return value * 1000
 
@@ -94,7 +94,7 @@ def micros_or_none(fields: Json, name: str) -> int | None:
 def text_micros(fields: Json, name: str) -> int:
     """Return a time that must be there, given as text of milliseconds, as microseconds."""
     value = fields.get(name)
-    if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or not 0 < int(value) < _LATEST_MS:
+    if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or not 0 < int(value) < LATEST_MS:
         raise _wrong(fields, name, "text of milliseconds since 1970")
     return int(value) * 1000
 
