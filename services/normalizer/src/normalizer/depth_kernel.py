@@ -15,6 +15,7 @@ from typing import Final
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
 IntArray = npt.NDArray[np.int64]
 
@@ -43,41 +44,6 @@ _COMMA: Final = _literal('","')
 _LEVEL_END: Final = _literal('"]')
 _QUOTE, _POINT, _ZERO, _NINE = ord('"'), ord("."), ord("0"), ord("9")
 _SEPARATOR: Final = ord(",")
-
-Frame = tuple[bool, int, int, int, int, int, int, int, int, int, int, int, int, int]
-
-
-@numba.njit(cache=True)
-def read_depth(payload: bytes, levels: IntArray) -> Frame:
-    """Read a frame; write its bids, then its asks, to the columns of ``levels``.
-
-    Rows of ``levels`` are price, its decimals, size, its decimals; the numbers are text · 10^decimals without zeros at
-    its end. It must have a column per SHORTEST_LEVEL bytes of the payload.
-
-    Returns whether it is such a frame (all else is worth nothing if not), E, T (ms), where the symbol begins and ends,
-    U, u, pu, the number of bids and that of all levels; then over all levels the most decimals of a price and of a
-    size, and the largest whole part of a price and of a size. T and pu are ABSENT if they are not there.
-    """
-    refused = (False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    most = np.zeros(4, np.int64)
-    at = _after_stream(payload)
-    event_ms, at = _integer(payload, _after(payload, at, _EVENT))
-    transaction_ms, at = _optional(payload, at, _TRANSACTION)
-    symbol_from = _after(payload, at, _SYMBOL)
-    symbol_to = _after_symbol(payload, symbol_from)
-    first_id, at = _integer(payload, _after(payload, symbol_to, _FIRST))
-    last_id, at = _integer(payload, _after(payload, at, _LAST))
-    prev_id, at = _optional(payload, at, _PREVIOUS)
-    bids, at = _levels(payload, _after(payload, at, _BIDS), levels, 0, most)
-    count, at = _levels(payload, _after(payload, at, _ASKS), levels, bids, most)
-    at = _after(payload, at, _END)
-    if at != len(payload):
-        return refused
-    return (
-        True, event_ms, transaction_ms, symbol_from, symbol_to, first_id, last_id, prev_id, bids, count,
-        most[0], most[1], most[2], most[3],
-    )  # fmt: skip
-
 
 # Each step returns where it ended, -1 if the payload does not go on as expected; from -1 every step returns -1.
 
@@ -181,3 +147,41 @@ def _decimal(payload: bytes, at: int, levels: IntArray, row: int, column: int, m
     most[row // 2] = max(most[row // 2], decimals)
     most[2 + row // 2] = max(most[2 + row // 2], whole)
     return at
+
+
+Frame = tuple[bool, int, int, int, int, int, int, int, int, int, int, int, int, int]
+_SIGNATURE: Final = types.Tuple((types.boolean, *[types.int64] * 13))(  # type: ignore[no-untyped-call]
+    types.Bytes(types.uint8, 1, "C"), types.int64[:, ::1]
+)
+
+
+@numba.njit(_SIGNATURE, cache=True)
+def read_depth(payload: bytes, levels: IntArray) -> Frame:
+    """Read a frame; write its bids, then its asks, to the columns of ``levels``.
+
+    Rows of ``levels`` are price, its decimals, size, its decimals; the numbers are text · 10^decimals without zeros at
+    its end. It must have a column per SHORTEST_LEVEL bytes of the payload.
+
+    Returns whether it is such a frame (all else is worth nothing if not), E, T (ms), where the symbol begins and ends,
+    U, u, pu, the number of bids and that of all levels; then over all levels the most decimals of a price and of a
+    size, and the largest whole part of a price and of a size. T and pu are ABSENT if they are not there.
+    """
+    refused = (False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    most = np.zeros(4, np.int64)
+    at = _after_stream(payload)
+    event_ms, at = _integer(payload, _after(payload, at, _EVENT))
+    transaction_ms, at = _optional(payload, at, _TRANSACTION)
+    symbol_from = _after(payload, at, _SYMBOL)
+    symbol_to = _after_symbol(payload, symbol_from)
+    first_id, at = _integer(payload, _after(payload, symbol_to, _FIRST))
+    last_id, at = _integer(payload, _after(payload, at, _LAST))
+    prev_id, at = _optional(payload, at, _PREVIOUS)
+    bids, at = _levels(payload, _after(payload, at, _BIDS), levels, 0, most)
+    count, at = _levels(payload, _after(payload, at, _ASKS), levels, bids, most)
+    at = _after(payload, at, _END)
+    if at != len(payload):
+        return refused
+    return (
+        True, event_ms, transaction_ms, symbol_from, symbol_to, first_id, last_id, prev_id, bids, count,
+        most[0], most[1], most[2], most[3],
+    )  # fmt: skip
