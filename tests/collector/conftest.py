@@ -1,7 +1,8 @@
 """What the collector's tests share: payload files, recordings made of them, a writer that keeps entries."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from collector.events import (
 )
 from collector.raw_log import Entry
 from collector.topic_session import TopicSession
+from contracts.provision import provision
+from stack import embedded
+from stack.embedded import Endpoints
 
 PAYLOADS = Path(__file__).parent / "payloads"
 SECOND = 1_000_000
@@ -52,6 +56,31 @@ class KeptEntries:
 
     def flush(self, timeout_s: float) -> None:
         self.poll(timeout_s)
+
+
+@contextmanager
+def started_broker(directory: Path) -> Iterator[Endpoints]:
+    """A broker and a registry with our topics, all empty."""
+    try:
+        made = embedded.start(directory, print, components=("kafka", "registry"), die_with_starter=True)
+        provision(bootstrap_servers=made.bootstrap_servers, registry_url=made.registry_url)
+        yield made
+    finally:
+        embedded.stop(directory)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """A stack of this module's own: the raw topics must be empty."""
+    with started_broker(tmp_path_factory.mktemp("stack")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def other_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Another one, to play into what was recorded from the first."""
+    with started_broker(tmp_path_factory.mktemp("other")) as made:
+        yield made
 
 
 @pytest.fixture

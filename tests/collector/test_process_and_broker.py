@@ -19,28 +19,14 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from contracts.partitioning import partition_for
-from contracts.provision import provision
 from contracts.records import RawMessage
 from contracts.wire import Codecs
-from stack import embedded
 from stack.embedded import Endpoints
 
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 60.0
 LIVE_VENUES = ("binance-usdm", "binance-spot")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
-    """A stack of this module's own: the raw topics must be empty."""
-    directory = tmp_path_factory.mktemp("stack")
-    try:
-        made = embedded.start(directory, print, components=("kafka", "registry"), die_with_starter=True)
-        provision(bootstrap_servers=made.bootstrap_servers, registry_url=made.registry_url)
-        yield made
-    finally:
-        embedded.stop(directory)
 
 
 def environment(broker: Endpoints, **settings: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         )
     except (ArchiveError, NotProvisioned, RegistryUnavailable) as error:
         raise UserError(str(error)) from error
-    say(f"{count:,} records are in the archive; the same command goes on from here")
+    say(f"{count:,} records added to the archive; the same command goes on from here")
     return 0
 
 
