@@ -24,7 +24,7 @@ def test_call_minus_put_is_the_discounted_forward(F: float, x: float, tau: float
     call, put = one(F, K, tau, vol, rate=rate), one(F, K, tau, vol, is_call=False, rate=rate)
     df = np.exp(-rate * tau)
     assert float(call.price - put.price) == pytest.approx(df * (F - K), rel=1e-13, abs=1e-13 * F)
-    assert float(call.delta - put.delta) == pytest.approx(df, rel=1e-14)
+    assert float(call.delta - put.delta) == pytest.approx(df, rel=1e-14, abs=0)
     for name in ("gamma", "vega_per_unit_vol", "vanna_per_unit_vol", "volga_per_unit_vol2", "speed", "zomma"):
         assert getattr(call, name) == getattr(put, name)
 
@@ -52,6 +52,38 @@ def test_price_rises_with_vol_and_stays_within_its_bounds(F: float, x: float, ta
     K = F * float(np.exp(x))
     low, high = float(one(F, K, tau, vol).price), float(one(F, K, tau, vol * k).price)
     assert max(F - K, 0.0) <= low <= high * (1 + 1e-14) <= F * (1 + 1e-13)
+
+
+@given(forwards, moneyness, taus, vols, st.booleans(), st.floats(1e-3, 0.5))
+def test_price_is_convex_and_monotone_in_the_strike(  # noqa: PLR0917
+    F: float, x: float, tau: float, vol: float, is_call: bool, width: float
+) -> None:
+    strikes = F * np.exp(x) * np.array([1.0 - width, 1.0, 1.0 + width])
+    low, middle, high = (float(one(F, float(K), tau, vol, is_call=is_call).price) for K in strikes)
+    rounding = 4e-16 * (F + strikes[2])
+    assert middle <= 0.5 * (low + high) + rounding
+    step = (low - high) if is_call else (high - low)
+    assert -rounding <= step <= strikes[2] - strikes[0] + rounding
+
+
+@given(forwards, moneyness, taus, vols, st.booleans(), st.floats(1e-3, 0.5))
+def test_price_is_convex_and_delta_monotone_in_the_forward(  # noqa: PLR0917
+    F: float, x: float, tau: float, vol: float, is_call: bool, width: float
+) -> None:
+    K = F * float(np.exp(x))
+    low, middle, high = (one(F * k, K, tau, vol, is_call=is_call) for k in (1.0 - width, 1.0, 1.0 + width))
+    assert float(middle.price) <= 0.5 * float(low.price + high.price) + 4e-16 * (F + K)
+    assert float(low.delta) <= float(middle.delta) + 1e-15
+    assert float(middle.delta) <= float(high.delta) + 1e-15
+    assert float(middle.gamma) >= 0.0
+
+
+@given(forwards, moneyness, taus, vols)
+def test_a_call_and_a_put_swap_with_forward_and_strike(F: float, x: float, tau: float, vol: float) -> None:
+    """Symmetry of Black's formula: a call on F struck at K is a put on K struck at F."""
+    K = F * float(np.exp(x))
+    call, put = one(F, K, tau, vol).price, one(K, F, tau, vol, is_call=False).price
+    assert float(call) == pytest.approx(float(put), rel=1e-14, abs=0)
 
 
 @given(forwards, moneyness, st.floats(0.0, 3.0), st.floats(0.0, 4.0), st.booleans())

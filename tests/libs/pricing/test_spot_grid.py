@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from pricing import spot_grid_kernel
 from pricing.black76 import black76
-from pricing.spot_grid import gamma_vanna_on_spots, signed_sums
+from pricing.spot_grid import _chain, gamma_sums_on_spots, gamma_vanna_on_spots, signed_sums
 
 
 def chain(n: int = 200, seed: int = 7) -> dict[str, np.ndarray]:
@@ -59,3 +60,58 @@ def test_an_option_that_cannot_be_repriced_is_refused_by_name(field: str, value:
     book[field] = np.array([1.0, value, 1.0])
     with pytest.raises(ValueError, match=rf"{field}\[1\]"):
         gamma_vanna_on_spots(spots=[1e5], spot=1e5, **book)
+
+
+@pytest.mark.parametrize("n_spots", [1, 63, 64, 65, 401])
+def test_sums_without_the_matrix_are_the_sums_of_the_matrix(n_spots: int) -> None:
+    book, spots = chain(), 1e5 * np.linspace(0.6, 1.4, n_spots)
+    weights = np.random.default_rng(4).normal(size=200)
+    sums = gamma_sums_on_spots(spots=spots, spot=1e5, weights=weights, **book)
+    gamma = gamma_vanna_on_spots(spots=spots, spot=1e5, **book).gamma
+    assert np.all(np.abs(sums - signed_sums(gamma, weights)) <= 1e-13 * signed_sums(gamma, np.abs(weights)) + 1e-300)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_bits_do_not_depend_on_threads(threads: int) -> None:
+    book, spots, weights = chain(), 1e5 * np.linspace(0.6, 1.4, 301), np.random.default_rng(4).normal(size=200)
+    arguments = {"spots": spots, "spot": 1e5, **book}
+    sums = [gamma_sums_on_spots(**arguments, weights=weights, threads=k).tobytes() for k in (1, threads)]
+    grids = [gamma_vanna_on_spots(**arguments, threads=k) for k in (1, threads)]
+    assert sums[0] == sums[1]
+    assert grids[0].gamma.tobytes() == grids[1].gamma.tobytes()
+    assert grids[0].vanna_per_unit_vol.tobytes() == grids[1].vanna_per_unit_vol.tobytes()
+
+
+def test_a_spot_sums_to_the_same_bits_alone_and_in_a_grid() -> None:
+    book, spots, weights = chain(), 1e5 * np.linspace(0.6, 1.4, 130), np.random.default_rng(4).normal(size=200)
+    together = gamma_sums_on_spots(spots=spots, spot=1e5, weights=weights, **book)
+    alone = [gamma_sums_on_spots(spots=[s], spot=1e5, weights=weights, **book)[0] for s in spots]
+    assert together.tobytes() == np.array(alone).tobytes()
+
+
+def test_an_option_far_from_every_spot_counts_nothing() -> None:
+    far = {"forward": [100.0], "strike": [1e9], "tau_years": [1e-4], "vol": [0.1]}
+    grid = gamma_vanna_on_spots(spots=[50.0, 150.0], spot=100.0, **far)
+    assert grid.gamma.tolist() == [[0.0], [0.0]]
+    assert np.abs(grid.vanna_per_unit_vol).tolist() == [[0.0], [0.0]]
+    assert gamma_sums_on_spots(spots=[50.0, 150.0], spot=100.0, weights=[1.0], **far).tolist() == [0.0, 0.0]
+
+
+def test_a_weight_for_every_option_is_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"weights has shape \(2,\).*one weight per option"):
+        gamma_sums_on_spots(spots=[1e5], spot=1e5, weights=[1.0, 2.0], **chain(3))
+
+
+def test_plain_python_gives_what_is_compiled() -> None:
+    book, spots, weights = chain(3), np.array([9e4, 1.1e5]), np.array([1.0, -2.0, 3.0])
+    ratios, options = spots / 1e5, _chain(**book)
+    greeks, sums, rows = np.empty((2, 2, 3)), np.empty(2), np.empty(2)
+    spot_grid_kernel.fill.py_func(ratios, options, 0, 2, greeks)
+    grid = gamma_vanna_on_spots(spots=spots, spot=1e5, **book)
+    assert greeks[0] == pytest.approx(grid.gamma, rel=1e-11, abs=0)
+    assert greeks[1] == pytest.approx(grid.vanna_per_unit_vol, rel=1e-11, abs=0)
+    spot_grid_kernel.row_sums.py_func(grid.gamma, weights, rows)
+    assert rows == pytest.approx(grid.gamma @ weights, rel=1e-13, abs=0)
+    options[3] *= weights
+    spot_grid_kernel.add_up.py_func(ratios, options, 0, 2, sums)
+    assert sums == pytest.approx(rows, rel=1e-11, abs=0)
