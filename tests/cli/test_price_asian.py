@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gammaflow.__main__ import main
+from pricing.asian.rqmc import rqmc
 
 MINUTE = 1 / 525_600
 
@@ -74,6 +75,22 @@ def test_a_bad_row_says_why_and_spoils_no_other(tmp_path: Path) -> None:
         assert text in status
     assert all(answer["price"] == "" for answer in answers[1:])
     assert float(answers[0]["price"]) > 0
+
+
+def test_rows_of_one_average_share_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where n_past and past_average are left out; the order of the file stays."""
+    calls = []
+
+    def counted(averaging, **option):
+        calls.append(averaging)
+        return rqmc(averaging, **option)
+
+    monkeypatch.setattr("gammaflow.price_asian.rqmc", counted)
+    rows = [f"call,100,{strike},{minutes * MINUTE!r},0.7" for strike in (99, 101) for minutes in (60, 90)]
+    answers = priced(tmp_path, "option_type,forward,strike,tau_years,vol\n" + "\n".join(rows) + "\n")
+    assert len(calls) == 2
+    prices = [float(answer["price"]) for answer in answers]
+    assert prices[2] < prices[3] < prices[0] < prices[1]
 
 
 def test_a_file_without_rows_is_answered(tmp_path: Path) -> None:

@@ -42,9 +42,10 @@ def evaluate(is_call: BoolArray, numbers: Mapping[str, FloatArray]) -> Answers:
 
 def _groups(numbers: Mapping[str, FloatArray]) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the rows of each average."""
-    terms = np.stack([numbers[name] for name in _TERMS], axis=1)
+    # −1 for what is not given: to numpy, rows with NaN are never equal.
+    terms = np.nan_to_num(np.stack([numbers[name] for name in _TERMS], axis=1), nan=-1.0)
     if terms.size:
-        _, group = np.unique(terms, axis=0, return_inverse=True, equal_nan=True)
+        _, group = np.unique(terms, axis=0, return_inverse=True)
         order = np.argsort(group, kind="stable")
         yield from np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.asian.averaging import MINUTES_PER_YEAR, Averaging
@@ -17,6 +17,7 @@ def averaging_of(minutes: float) -> Averaging:
     return Averaging.at(tau_years=minutes / MINUTES_PER_YEAR, window_years=WINDOW, n_fixings=450, past_average=100.2)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 20_000.0), st.floats(0.15, 2.0), st.floats(-2.0, 2.0), st.booleans(), st.floats(-0.02, 0.08))
 def test_the_vol_of_a_price_is_found_again(minutes, vol, score, is_call, rate) -> None:
     """Through price and back, as far as the price determines it; the error is that of the price over vega."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.asian.averaging import MINUTES_PER_YEAR, Averaging
@@ -36,6 +36,7 @@ def strike_at(averaging: Averaging, vol: float, score: float) -> float:
     return float((averaging.n_past * past + averaging.n_left * open_part) / averaging.n_fixings)
 
 
+@settings(deadline=None)
 @given(models, cases, st.floats(-0.05, 0.1))
 def test_call_minus_put_is_the_discounted_forward_of_the_average(model, case, rate) -> None:
     T, n, vol, score = case
@@ -52,6 +53,7 @@ def test_call_minus_put_is_the_discounted_forward_of_the_average(model, case, ra
     assert call.vega_per_unit_vol == put.vega_per_unit_vol
 
 
+@settings(deadline=None)
 @given(models, st.tuples(st.floats(30.0, 20_000.0), fixings, vols, scores))
 def test_before_the_window_an_average_is_worth_no_more_than_its_last_price(model, case) -> None:
     """Jensen's inequality: every fixing is an expectation of the last one."""
@@ -64,6 +66,7 @@ def test_before_the_window_an_average_is_worth_no_more_than_its_last_price(model
     assert float(asian.price) <= float(european.price) * (1 + slack) + 1e-12
 
 
+@settings(deadline=None)
 @given(models, cases, st.floats(0.01, 1000.0))
 def test_price_is_homogeneous(model, case, k) -> None:
     """Money in another unit: price and vega scale with it, delta does not, gamma against it."""
@@ -77,6 +80,7 @@ def test_price_is_homogeneous(model, case, k) -> None:
     assert float(other.gamma) * k == pytest.approx(float(value.gamma), rel=1e-7, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(models, minutes, fixings, vols)
 def test_calls_fall_and_bend_upwards_with_the_strike(model, T, n, vol) -> None:
     """Monotone and convex over a chain, within the bounds of any call."""
@@ -90,6 +94,7 @@ def test_calls_fall_and_bend_upwards_with_the_strike(model, T, n, vol) -> None:
     assert np.all(np.diff(slopes) >= -1e-7)
 
 
+@settings(deadline=None)
 @given(models, cases, st.floats(1.01, 1.5))
 def test_price_rises_with_vol(model, case, factor) -> None:
     T, n, vol, score = case
@@ -100,6 +105,7 @@ def test_price_rises_with_vol(model, case, factor) -> None:
     assert float(low.vega_per_unit_vol) >= 0
 
 
+@settings(deadline=None)
 @given(models, cases, st.booleans())
 def test_greeks_are_the_derivatives_of_the_price(model, case, is_call) -> None:
     """Fourth-order differences of the same model: the paths do not move, so that the price is smooth."""
@@ -124,6 +130,7 @@ def test_greeks_are_the_derivatives_of_the_price(model, case, is_call) -> None:
     )
 
 
+@settings(deadline=None)
 @given(minutes, fixings, vols, scores)
 def test_estimates_agree_with_the_closed_form_within_its_error(T, n, vol, score) -> None:
     """Two ways to one number: Curran's bound is below the estimate, and near it."""
