@@ -30,6 +30,8 @@ def inlined(step: F) -> F:
 def kernel(*signatures: str) -> Callable[[F], F]:
     """Decorate a kernel: compiled, or loaded from disk, when its module is imported; it runs without the GIL.
 
+    Without signatures that happens at its first call, for the types it is called with.
+
     Without any directory to keep it in it still works, with a warning: it is then compiled at every start.
     """
 
@@ -39,7 +41,8 @@ def kernel(*signatures: str) -> Callable[[F], F]:
             _keep_on_disk(dispatcher)
             for signature in signatures:
                 dispatcher.compile(signature)
-            dispatcher.disable_compile()  # an argument of another type is a mistake, not a reason to compile
+            if signatures:
+                dispatcher.disable_compile()  # an argument of another type is a mistake, not a reason to compile
         kernel: F = dispatcher
         return kernel
 

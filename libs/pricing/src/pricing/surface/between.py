@@ -8,9 +8,9 @@ in time. Beyond the last expiry the last step goes on, before the first a part o
 import math
 from typing import Final
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.andreasen_huge import AndreasenHuge, ValueSmile
 from pricing.surface.local_variance import Nodes, first_density, make_march, place_knots, set_variance, step_all
 from pricing.surface.normalised import FloatArray, implied_sd
@@ -92,7 +92,7 @@ def _step(surface: AndreasenHuge, i: int, before: ValueSmile | None, fraction: f
     return ValueSmile(tau_years, surface.nodes, values, curvature, densities)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fractional_step(  # noqa: PLR0917 — a kernel takes its arrays by position
     nodes: Nodes,
     knots: FloatArray,
@@ -112,7 +112,7 @@ def fractional_step(  # noqa: PLR0917 — a kernel takes its arrays by position
     return march.value, march.density[substeps].copy()
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _fraction_for(  # noqa: PLR0917 — a kernel takes its arrays by position
     nodes: Nodes,
     knots: FloatArray,

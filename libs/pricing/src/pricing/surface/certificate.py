@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.andreasen_huge import ValueSmile
 from pricing.surface.local_variance import Nodes
 from pricing.surface.normalised import FloatArray
@@ -86,7 +86,7 @@ def check_values(
     return ArbitrageCheck(min_slope_jump=float(jump), min_calendar_gap=gap)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _smallest_jump(nodes: Nodes, density: FloatArray, curvature: FloatArray, low: float, high: float) -> float:
     """Smallest slope jump of the nodes in [low, high], or the smallest curvature if one is negative."""
     smallest = math.inf
@@ -98,7 +98,7 @@ def _smallest_jump(nodes: Nodes, density: FloatArray, curvature: FloatArray, low
     return smallest
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _smallest_gap(
     nodes: Nodes,
     early: FloatArray,

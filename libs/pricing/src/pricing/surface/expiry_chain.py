@@ -5,9 +5,9 @@
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.local_variance import (
     FitSettings,
     Nodes,
@@ -69,7 +69,7 @@ class ChainFit(NamedTuple):
     """spline nodes that were made linear to stay free of arbitrage"""
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def quoted_sds(chain: Chain) -> tuple[FloatArray, FloatArray]:
     """σ√T of every bid and ask, (n_quotes,) each."""
     bid_sd = np.empty(chain.k.size)
@@ -80,7 +80,7 @@ def quoted_sds(chain: Chain) -> tuple[FloatArray, FloatArray]:
     return bid_sd, ask_sd
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def calendar_caps(
     nodes: Nodes, chain: Chain, quote_node: IntArray, smallest_half_spread: float
 ) -> tuple[FloatArray, FloatArray]:
@@ -103,7 +103,7 @@ def calendar_caps(
     return cap, half
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def thin_knots(k: FloatArray, sd: float, distance_sd: float) -> FloatArray:
     """Quoted log-moneynesses at least ``distance_sd`` deviations apart, and one knot a deviation beyond each end."""
     knots = np.empty(k.size + 2)
@@ -118,7 +118,7 @@ def thin_knots(k: FloatArray, sd: float, distance_sd: float) -> FloatArray:
     return knots[: n + 1].copy()
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def slice_targets(
     nodes: Nodes,
     k: FloatArray,
@@ -156,7 +156,7 @@ def slice_targets(
     return Targets(node[:n], mid[:n], half[:n], k.size)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fit_chain(  # noqa: PLR0915 — the λ path of a slice needs all of its arrays
     nodes: Nodes, chain: Chain, settings: FitSettings, smoothings: FloatArray, warm: LocalVariances
 ) -> ChainFit:

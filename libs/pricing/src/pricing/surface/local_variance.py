@@ -16,8 +16,7 @@ It is solved for the increment δ = c_s − c_{s−1} of a step, from δ − r·
 c_s = δ/(r·V). The first density is that of max(1 − x, 0): 2/(x₊ − x₋) at the node x = 1. Every operation then adds or
 multiplies positive numbers: both inequalities hold in floating point, and wings of 1e-140 keep their relative digits.
 
-The kernels take arrays and give arrays; :mod:`pricing.surface.andreasen_huge` is the way in. numba caches a kernel by
-the file it is in: kernels that call each other across files are recompiled only when the calling file changes, too.
+The kernels take arrays and give arrays; :mod:`pricing.surface.andreasen_huge` is the way in.
 
 References
 ----------
@@ -29,9 +28,9 @@ References
 import math
 from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.normalised import FloatArray, IntArray
 
 _MAX_STEP: Final = 1.0
@@ -109,13 +108,13 @@ class March(NamedTuple):
     """p after the last sub-step, (n_nodes,)"""
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def make_march(n: int, substeps: int) -> March:
     """Empty state for ``n`` nodes."""
     return March(np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((substeps + 1, n)), np.zeros(n))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def make_nodes(base_k: FloatArray, quoted_k: FloatArray, merge_within: float) -> Nodes:
     """Union of base nodes, k = 0 and quoted log-moneynesses; nodes closer than ``merge_within`` become one, quotes win.
 
@@ -152,7 +151,7 @@ def make_nodes(base_k: FloatArray, quoted_k: FloatArray, merge_within: float) ->
     return Nodes(k, x, below, above, atm)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def nearest_node(k: FloatArray, wanted: float) -> int:
     """Index of the node closest to ``wanted``."""
     i = int(np.searchsorted(k, wanted))
@@ -163,7 +162,7 @@ def nearest_node(k: FloatArray, wanted: float) -> int:
     return i
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def first_density(nodes: Nodes) -> FloatArray:
     """Density of max(1 − x, 0) on the nodes: all mass at x = 1."""
     g = np.zeros(nodes.k.size)
@@ -171,7 +170,7 @@ def first_density(nodes: Nodes) -> FloatArray:
     return g
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def set_variance(nodes: Nodes, hat: IntArray, weight: FloatArray, u: FloatArray, scale: float, march: March) -> None:
     """V = scale·x²·e^u, u linear between knots ``hat`` and ``hat + 1`` with ``weight`` on the upper one."""
     for i in range(nodes.k.size):
@@ -180,7 +179,7 @@ def set_variance(nodes: Nodes, hat: IntArray, weight: FloatArray, u: FloatArray,
         march.variance[i] = scale * nodes.x[i] * nodes.x[i] * math.exp(log_variance)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def step_all(nodes: Nodes, value: FloatArray, density: FloatArray, march: March) -> None:
     """From ``value`` and ``density`` of the slice before to those after all sub-steps with ``march.variance``.
 
@@ -216,7 +215,7 @@ def step_all(nodes: Nodes, value: FloatArray, density: FloatArray, march: March)
             march.value[i] += delta[i]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def sensitivities(
     hat: IntArray,
     weight: FloatArray,
@@ -255,7 +254,7 @@ def sensitivities(
                 row[c] += upper * after[c]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def quote_loss(e: float, settings: FitSettings) -> tuple[float, float, float]:
     """Loss of a residual in half spreads, half its derivative, and its Gauss–Newton weight."""
     loss = settings.ridge * e * e
@@ -274,7 +273,7 @@ def quote_loss(e: float, settings: FitSettings) -> tuple[float, float, float]:
     return loss, half_slope, weight
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def residuals(
     value: FloatArray, targets: Targets, settings: FitSettings, half_slope: FloatArray, weight: FloatArray
 ) -> float:
@@ -300,7 +299,7 @@ def residuals(
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def roughness_rows(knots: FloatArray, sd: float) -> FloatArray:
     """Rows of ∫(u″)²dz, z = k/sd: three weights per inner knot, (n_knots, 3); the first and last row are 0."""
     rows = np.zeros((knots.size, 3))
@@ -314,7 +313,7 @@ def roughness_rows(knots: FloatArray, sd: float) -> FloatArray:
     return rows
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def penalty(u: FloatArray, anchor_u: float, rows: FloatArray, smoothing: float, settings: FitSettings) -> float:
     """λ·∫(u″)²dz + μ·Σ(u − u₀)²."""
     total = 0.0
@@ -326,7 +325,7 @@ def penalty(u: FloatArray, anchor_u: float, rows: FloatArray, smoothing: float, 
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def normal_equations(
     u: FloatArray,
     anchor_u: float,
@@ -365,7 +364,7 @@ def normal_equations(
                 line[b] += scaled * row[b]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def solve_damped(
     hessian: FloatArray, gradient: FloatArray, damping: float, factor: FloatArray, step: FloatArray
 ) -> None:
@@ -400,7 +399,7 @@ def solve_damped(
             step[b] -= line[b] * step[a]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def place_knots(nodes: Nodes, knots: FloatArray, hat: IntArray, weight: FloatArray) -> None:
     """For every node the knot below it and the weight of the knot above (0 and 1 outside the knots)."""
     j = 0
@@ -411,7 +410,7 @@ def place_knots(nodes: Nodes, knots: FloatArray, hat: IntArray, weight: FloatArr
         weight[i] = min(max((nodes.k[i] - knots[j]) / (knots[j + 1] - knots[j]), 0.0), 1.0)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fit_slice(  # noqa: PLR0915 — one loop, its parts are above
     nodes: Nodes,
     value: FloatArray,

@@ -14,9 +14,10 @@ References
 import math
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from pricing.compiled import kernel
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -37,7 +38,7 @@ _SMALLEST_SD: Final = 1e-9
 _LARGEST_SD: Final = 40.0
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def mills(z: float) -> float:
     """N(z)/φ(z); for z far below 0 by its continued fraction 1/(−z + 1/(−z + 2/(−z + …)))."""
     if z > _FRACTION_BELOW:
@@ -48,7 +49,7 @@ def mills(z: float) -> float:
     return 1.0 / tail
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def mills_gap(h: float, t: float) -> float:
     """Y(h + t) − Y(h − t) for h ≤ 0 ≤ t; by its Taylor series if t is small, where the difference has no digits.
 
@@ -77,7 +78,7 @@ def mills_gap(h: float, t: float) -> float:
     return 2.0 * total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def log_otm_value(k: float, sd: float) -> float:
     """Logarithm of the out-of-the-money value over the forward; ``sd`` > 0."""
     h = -abs(k) / sd
@@ -91,7 +92,7 @@ def log_otm_value(k: float, sd: float) -> float:
     return 0.5 * k - 0.5 * (h * h + t * t) - _HALF_LOG_2PI + math.log(mills_gap(h, t))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def otm_value(k: float, sd: float) -> float:
     """Out-of-the-money value over the forward at total deviation ``sd`` (0 at ``sd`` = 0)."""
     if sd <= 0.0:
@@ -99,7 +100,7 @@ def otm_value(k: float, sd: float) -> float:
     return math.exp(log_otm_value(k, sd))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def implied_sd(k: float, value: float) -> float:
     """Total deviation σ√T of an out-of-the-money value over the forward; NaN outside (0, min(1, e^k)).
 
@@ -139,7 +140,7 @@ def implied_sd(k: float, value: float) -> float:
     return sd
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def implied_sds(k: FloatArray, value: FloatArray) -> FloatArray:
     """:func:`implied_sd` of arrays of one shape (n,)."""
     out = np.empty(k.size)
@@ -148,7 +149,7 @@ def implied_sds(k: FloatArray, value: FloatArray) -> FloatArray:
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def otm_values(k: FloatArray, sd: FloatArray) -> FloatArray:
     """:func:`otm_value` of arrays of one shape (n,)."""
     out = np.empty(k.size)

@@ -15,9 +15,9 @@ References
 import math
 from typing import Final
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.local_variance import solve_damped
 from pricing.surface.normalised import FloatArray
 
@@ -31,7 +31,7 @@ _LARGEST_STEP: Final = 2.0
 _VERTEX_POINTS: Final = 201
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def inner_fit(k: FloatArray, w: FloatArray, weight: FloatArray, m: float, sigma: float, out: FloatArray) -> float:
     """Best (a, d, c) of given (m, σ) into ``out``; returns the weighted sum of squares.
 
@@ -91,7 +91,7 @@ def inner_fit(k: FloatArray, w: FloatArray, weight: FloatArray, m: float, sigma:
     return best
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def start(k: FloatArray, w: FloatArray, weight: FloatArray, centre: float) -> FloatArray:
     """(a, b, ρ, m, σ) by the quasi-explicit search; ``centre`` shifts the grid, in deviations, for a second try."""
     three = np.empty(3)
@@ -138,7 +138,7 @@ def start(k: FloatArray, w: FloatArray, weight: FloatArray, centre: float) -> Fl
     return np.array([a, b, rho, m, sigma])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def finish(
     k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray, max_iterations: int
 ) -> tuple[FloatArray, float]:
@@ -192,7 +192,7 @@ def finish(
     return np.array([a, b, rho, x[3], sigma]), cost
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _evaluate(
     k: FloatArray, w: FloatArray, weight: FloatArray, x: FloatArray, gradient: FloatArray, hessian: FloatArray
 ) -> float:
@@ -244,7 +244,7 @@ def _evaluate(
     return cost
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def is_systematic(k: FloatArray, w: FloatArray, weight: FloatArray, five: FloatArray) -> bool:
     """Whether neighbouring residuals resemble each other: a wrong minimum bends, noise does not.
 
@@ -264,7 +264,7 @@ def is_systematic(k: FloatArray, w: FloatArray, weight: FloatArray, five: FloatA
     return differences < squares
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fit_cold(k: FloatArray, w: FloatArray, weight: FloatArray) -> FloatArray:
     """(a, b, ρ, m, σ) of total variances ``w`` at ``k`` with weights, each (n,); from scratch."""
     five, cost = finish(k, w, weight, start(k, w, weight, 0.0), _MAX_ITERATIONS)
@@ -277,13 +277,13 @@ def fit_cold(k: FloatArray, w: FloatArray, weight: FloatArray) -> FloatArray:
     return five
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fit_warm(k: FloatArray, w: FloatArray, weight: FloatArray, before: FloatArray) -> FloatArray:
     """The same from an earlier (a, b, ρ, m, σ)."""
     return finish(k, w, weight, before, _MAX_ITERATIONS)[0]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def g_at(five: FloatArray, k: float) -> float:
     """g(k) of Gatheral and Jacquier for raw SVI (a, b, ρ, m, σ)."""
     d = k - five[3]
@@ -297,7 +297,7 @@ def g_at(five: FloatArray, k: float) -> float:
     return float(u * u - 0.25 * first * first * (1.0 / w + 0.25) + 0.5 * second)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def smallest_g(five: FloatArray, low: float, high: float) -> tuple[float, float]:
     """Smallest g on [low, high] and its k: sinh-spaced points around the vertex, then golden section at the best."""
     m = five[3]

@@ -18,9 +18,9 @@ References
 import math
 from typing import Final
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.local_variance import solve_damped
 from pricing.surface.normalised import FloatArray
 from pricing.surface.svi_fit import inner_fit
@@ -38,7 +38,7 @@ _RAISE: Final = 1.5
 _MAX_RAISES: Final = 60
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _moment_term(v: float, b: float, rho: float, mu: float) -> float:
     """The function under α_F's supremum at l = μ + sinh v."""
     y = math.sinh(v)
@@ -47,7 +47,7 @@ def _moment_term(v: float, b: float, rho: float, mu: float) -> float:
     return 2.0 * (mu + y) * slope / (4.0 - abs(slope)) - b * (rho * y + z)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _width_term(v: float, alpha: float, b: float, rho: float, mu: float) -> float:
     """The function under σ*'s supremum at l = μ + sinh v; 0 where G₂ ≥ 0."""
     y = math.sinh(v)
@@ -61,7 +61,7 @@ def _width_term(v: float, alpha: float, b: float, rho: float, mu: float) -> floa
     return -g2 / (2.0 * max(h * h - slope * slope / 16.0, 1e-14))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _supremum(of_width: bool, alpha: float, b: float, rho: float, mu: float) -> float:
     """Supremum over l of one of the two terms."""
     best = -math.inf
@@ -88,7 +88,7 @@ def _supremum(of_width: bool, alpha: float, b: float, rho: float, mu: float) -> 
     return best
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def raw_parameters(x: FloatArray) -> FloatArray:
     """(a, b, ρ, m, σ) of five free coordinates."""
     rho = math.tanh(min(max(x[2], -6.0), 6.0))
@@ -102,7 +102,7 @@ def raw_parameters(x: FloatArray) -> FloatArray:
     return np.array([sigma * alpha, b, rho, sigma * mu, sigma])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def free_coordinates(five: FloatArray) -> FloatArray:
     """Coordinates of the slice (a, b, ρ, m, σ), or of one close to it inside the set if it is outside."""
     rho = min(max(five[2], -0.999), 0.999)
@@ -122,7 +122,7 @@ def free_coordinates(five: FloatArray) -> FloatArray:
     return np.array([math.log(above), math.log(share / (1.0 - share)), math.atanh(rho), mu, math.log(wider)])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _residuals(k: FloatArray, w: FloatArray, weight: FloatArray, x: FloatArray, out: FloatArray) -> float:
     """Weighted residuals at the coordinates ``x`` into ``out``; returns their sum of squares."""
     five = raw_parameters(x)
@@ -135,7 +135,7 @@ def _residuals(k: FloatArray, w: FloatArray, weight: FloatArray, x: FloatArray, 
     return cost
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray) -> tuple[FloatArray, float]:
     """Levenberg–Marquardt with forward differences; coordinates and sum of squares."""
     x = begin.copy()
@@ -186,7 +186,7 @@ def _descend(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray
     return x, cost
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def fit(k: FloatArray, w: FloatArray, weight: FloatArray, begin: FloatArray) -> FloatArray:
     """(a, b, ρ, m, σ) free of butterfly arbitrage that fits ``w`` at ``k``, (n,) each, from a start (a, b, ρ, m, σ).
 

@@ -22,9 +22,9 @@ References
 import math
 from typing import Final
 
-import numba
 import numpy as np
 
+from pricing.compiled import kernel
 from pricing.surface.local_variance import Nodes
 from pricing.surface.normalised import FloatArray, implied_sd
 
@@ -38,7 +38,7 @@ SMALLEST_VALUE: Final = 1e-290
 """Values below this have lost relative digits to underflow; vols beyond are continued from the last value above it."""
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def natural_curvature(nodes: Nodes, density: FloatArray, low: float, high: float) -> FloatArray:
     """Second derivatives of the natural cubic spline through c = p + max(1 − x, 0), clipped to ≥ 0; (n_nodes,).
 
@@ -65,7 +65,7 @@ def natural_curvature(nodes: Nodes, density: FloatArray, low: float, high: float
     return curvature
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def slope_jump(nodes: Nodes, density: FloatArray, curvature: FloatArray, i: int) -> float:
     """Jump of ∂c/∂x at inner node ``i``: the point mass there; negative would be a butterfly.
 
@@ -77,7 +77,7 @@ def slope_jump(nodes: Nodes, density: FloatArray, curvature: FloatArray, i: int)
     return float(0.5 * density[i] * (h0 + h1) - spread / 6.0)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def smallest_inner_coefficient(p0: float, p1: float, s0: float, s1: float, h: float) -> float:
     """Smaller of the two inner Bernstein coefficients of a cell's cubic; the outer two are the end values."""
     bend = h * h / 18.0
@@ -86,7 +86,7 @@ def smallest_inner_coefficient(p0: float, p1: float, s0: float, s1: float, h: fl
     return min(first, second)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def cell_gap(
     nodes: Nodes, early: FloatArray, late: FloatArray, s_early: FloatArray, s_late: FloatArray, i: int
 ) -> float:
@@ -97,7 +97,7 @@ def cell_gap(
     )
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _flatten(curvature: FloatArray, i: int) -> int:
     """Set the curvature at node ``i`` to 0; 1 if it was not, which also disturbs the two cells beside it."""
     if curvature[i] == 0.0:
@@ -106,7 +106,7 @@ def _flatten(curvature: FloatArray, i: int) -> int:
     return 1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _repair_slice(nodes: Nodes, value: FloatArray, density: FloatArray, curvature: FloatArray) -> int:
     """One sweep over a slice for convexity and positivity; returns the number of nodes it flattened."""
     changed = 0
@@ -123,7 +123,7 @@ def _repair_slice(nodes: Nodes, value: FloatArray, density: FloatArray, curvatur
     return changed
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def repair(nodes: Nodes, values: FloatArray, densities: FloatArray, curvatures: FloatArray) -> int:
     """Flatten ``curvatures`` (n_slices, n_nodes), in place, until every slice is convex and every pair is ordered.
 
@@ -149,14 +149,14 @@ def repair(nodes: Nodes, values: FloatArray, densities: FloatArray, curvatures: 
     return total
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def cell_below(nodes: Nodes, k: float) -> int:
     """Index of the cell that holds ``k``; the first or last one beyond the nodes."""
     i = int(np.searchsorted(nodes.k, k)) - 1
     return min(max(i, 0), nodes.k.size - 2)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def value_at(nodes: Nodes, value: FloatArray, curvature: FloatArray, k: float) -> float:
     """Out-of-the-money value over the forward at log-moneyness ``k``; 0 beyond the nodes."""
     n = nodes.k.size
@@ -173,7 +173,7 @@ def value_at(nodes: Nodes, value: FloatArray, curvature: FloatArray, k: float) -
     return float(a * value[i] + b * value[i + 1] + bend * h * h / 6.0)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def values_at(nodes: Nodes, value: FloatArray, curvature: FloatArray, k: FloatArray) -> FloatArray:
     """:func:`value_at` of an array (n,)."""
     out = np.empty(k.size)
@@ -182,7 +182,7 @@ def values_at(nodes: Nodes, value: FloatArray, curvature: FloatArray, k: FloatAr
     return out
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def derivatives_at(
     nodes: Nodes, value: FloatArray, curvature: FloatArray, k: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -206,7 +206,7 @@ def derivatives_at(
     return c, slope, second
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def _last_representable(nodes: Nodes, value: FloatArray, upward: bool) -> float:
     """Log-moneyness of the outermost node on one side whose value has not underflowed."""
     step = 1 if upward else -1
@@ -216,7 +216,7 @@ def _last_representable(nodes: Nodes, value: FloatArray, upward: bool) -> float:
     return float(nodes.k[i])
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel()
 def total_variances_at(nodes: Nodes, value: FloatArray, curvature: FloatArray, k: FloatArray) -> FloatArray:
     """Total implied variance σ²T at ``k`` (n,).
 
