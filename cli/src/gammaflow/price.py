@@ -27,9 +27,22 @@ MODELS: Final[Mapping[str, Model]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Model and files."""
-    parser.add_argument("--model", choices=sorted(MODELS), default="black76")
-    parser.add_argument("--in", dest="input", type=Path, required=True, help="CSV: option_type and the model's columns")
-    parser.add_argument("--out", dest="output", type=Path, required=True, help="CSV: the same rows and their values")
+    parser.add_argument("--model", choices=sorted(MODELS), default="black76", help="default: black76")
+    parser.add_argument(
+        "--in", dest="input", type=Path, required=True, help=f"CSV: option_type and, {columns_in_words()}"
+    )
+    parser.add_argument(
+        "--out", dest="output", type=Path, required=True, help="CSV: the same rows, their values, and a status for each"
+    )
+
+
+def columns_in_words() -> str:
+    """Return the columns of every model; those in brackets may be left out."""
+    models = []
+    for name, model in sorted(MODELS.items()):
+        columns = [column.name if column.default is None else f"[{column.name}]" for column in model.columns]
+        models.append(f"for {name}, {', '.join(columns)}")
+    return "; ".join(models)
 
 
 def run(args: argparse.Namespace) -> int:

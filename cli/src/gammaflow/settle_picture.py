@@ -6,8 +6,8 @@ from typing import Final
 
 from pricing.asian.effect import Effect
 
-WIDTH, HEIGHT = 860, 400
-LEFT, RIGHT, TOP, BOTTOM = 60, 165, 24, 46
+WIDTH, HEIGHT = 890, 400
+LEFT, RIGHT, TOP, BOTTOM = 60, 195, 24, 46
 HIGHEST: Final = 2.0
 _TICKS: Final = {
     10_080.0: "7 d",

@@ -33,6 +33,9 @@ def plot(surfaces: list[tuple[ReadChain, Surface]], path: Path) -> None:
         _panel(axis, read.underlying, one)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
+    # The first of each label: some expiries have no summary.
+    lines = {line.get_label(): line for axis in axes for line in axis.get_legend_handles_labels()[0]}
+    figure.legend(lines.values(), [str(label) for label in lines], loc="outside lower center", ncols=3, fontsize=8)
     try:
         figure.savefig(path, dpi=110, metadata=None if path.suffix == ".png" else _REPRODUCIBLE)
     except (OSError, ValueError) as error:
@@ -44,10 +47,14 @@ def _panel(axis: Axes, underlying: str, one: FittedExpiry) -> None:
         return
     quotes = one.quotes
     k = np.linspace(quotes.log_moneyness[0], quotes.log_moneyness[-1], _POINTS)
-    axis.vlines(quotes.log_moneyness, 100 * quotes.bid_vol, 100 * quotes.ask_vol, color="0.6", linewidth=2)
-    axis.plot(k, 100 * smile_vol(one.smile, k), color="C0", linewidth=1.2)
+    axis.vlines(
+        quotes.log_moneyness, 100 * quotes.bid_vol, 100 * quotes.ask_vol, color="0.6", linewidth=2, label="bid–ask"
+    )
+    axis.plot(k, 100 * smile_vol(one.smile, k), color="C0", linewidth=1.2, label="fitted smile")
     if one.summary is not None and one.smile is not one.summary.svi:
-        axis.plot(k, 100 * smile_vol(one.summary.svi, k), color="C1", linewidth=0.8, linestyle="--")
+        axis.plot(
+            k, 100 * smile_vol(one.summary.svi, k), color="C1", linewidth=0.8, linestyle="--", label="SVI summary"
+        )
     axis.set_title(f"{underlying} {one.expiry[:10]} {one.status}", fontsize=9)
     axis.set_xlabel("ln(K/F)", fontsize=8)
     axis.set_ylabel("vol, points", fontsize=8)
