@@ -59,3 +59,12 @@ def test_mills_ratio_is_continuous_where_its_forms_meet() -> None:
         t = 0.05 * max(1.0, -h)
         below, above = normalised.mills_gap(h, t * (1 - 1e-12)), normalised.mills_gap(h, t)
         assert below == pytest.approx(above, rel=1e-11)
+
+
+@pytest.mark.parametrize("k", [-0.7, 0.0, 0.7])
+def test_values_close_to_their_ceiling(k: float) -> None:
+    """At twelve deviations of width the value is its bound less 1e-9: the complement is what is computed."""
+    sd = 12.0
+    expected = float(black76(forward=1.0, strike=math.exp(k), tau_years=1.0, vol=sd, is_call=k >= 0).price)
+    assert normalised.otm_value(k, sd) == pytest.approx(expected, rel=1e-14)
+    assert normalised.implied_sd(k, expected) == pytest.approx(sd, rel=1e-6)
