@@ -1,11 +1,12 @@
 """The kernel equals the readable reference, has the same bits however it is called, and refuses what cannot be."""
 
+from collections.abc import Callable
 from dataclasses import fields
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from pricing import black76_kernel
 from pricing.black76 import Black76, black76
 from pricing.black76_reference import black76_reference
 
@@ -131,13 +132,14 @@ def test_the_extremes_of_float64_stay_finite() -> None:
             assert np.isfinite(value.vega_per_unit_vol)
 
 
-def test_plain_python_gives_what_is_compiled() -> None:
-    """The kernel without a compiler: what one steps through with a debugger."""
+def test_plain_python_gives_what_is_compiled(uncompiled: Callable[[str], ModuleType]) -> None:
     options = chain(3)
-    inputs = tuple(options[name] for name in ("forward", "strike", "tau_years", "vol", "rate"))
-    calls, out = options["is_call"].view(np.uint8), np.empty((12, 3))
-    with np.errstate(over="ignore"):
-        assert black76_kernel.value.py_func(inputs, calls, 0, 3, out) == 0
     expected = black76(**options)
+    inputs = tuple(options[name] for name in ("forward", "strike", "tau_years", "vol", "rate"))
+    out = np.empty((12, 3))
+    with np.errstate(all="ignore"):
+        value = uncompiled("pricing.black76_kernel").value
+        assert value(inputs, options["is_call"].view(np.uint8), 0, 3, out) == 0
+        assert value((np.zeros(1), *inputs[1:]), np.ones(1, dtype=np.uint8), 0, 3, np.empty((12, 3))) > 0
     for name, row in zip(NAMES, out, strict=True):
         assert row == pytest.approx(getattr(expected, name), rel=1e-11, abs=0), name

@@ -2,14 +2,15 @@
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing import implied_vol_kernel
 from pricing.black76 import Black76, black76
 from pricing.implied_vol import ImpliedVols, ImpliedVolStatus, implied_vol
 from pricing.implied_vol_reference import implied_vol_reference
@@ -174,24 +175,29 @@ def test_the_reference_solves_where_newton_alone_does_not(strike: float, vol: fl
     assert solved == pytest.approx(vol, rel=1e-9, abs=0)
 
 
-def test_plain_python_gives_what_is_compiled() -> None:
+def test_plain_python_gives_what_is_compiled(uncompiled: Callable[[str], ModuleType]) -> None:
     """Also the options that three steps do not settle, and those that have no vol."""
     strike = np.array([100.0, 130.0, 500.0, 100.0, 90.0])
     value = black76(forward=100.0, strike=strike, tau_years=0.5, vol=np.array([0.4, 0.9, 0.3, 15.0, 0.5]), is_call=True)
     price = value.price * np.array([1.0, 1.0, 1.0, 1.0, 0.1])
+    solved = implied_vol(price=price, forward=100.0, strike=strike, tau_years=0.5, is_call=True)
     inputs = (price, np.array([100.0]), strike, np.array([0.5]), np.zeros(1))
     vols, statuses = np.empty(5), np.empty(5, dtype=np.uint8)
     with np.errstate(all="ignore"):
-        implied_vol_kernel.solve.py_func(inputs, np.ones(1, dtype=np.uint8), 0, 5, vols, statuses)
-    solved = implied_vol(price=price, forward=100.0, strike=strike, tau_years=0.5, is_call=True)
+        kernel = uncompiled("pricing.implied_vol_kernel")
+        kernel.solve(inputs, np.ones(1, dtype=np.uint8), 0, 5, vols, statuses)
     assert statuses.tolist() == solved.status.tolist() == [0, 0, 0, 0, 1]
     assert vols == pytest.approx(solved.vol, rel=1e-11, nan_ok=True)
 
 
 @pytest.mark.parametrize(("x", "s"), [(0.0, 1e-6), (0.3, 0.5), (5.0, 3.0), (50.0, 8.0), (0.1, 12.0)])
 @pytest.mark.parametrize("start", [1e-3, 1.0, 40.0])
-def test_a_bracket_finds_the_root_from_any_start(x: float, s: float, start: float) -> None:
+def test_a_bracket_finds_the_root_from_any_start(
+    uncompiled: Callable[[str], ModuleType], x: float, s: float, start: float
+) -> None:
     """What catches the options that have not settled: steps that leave the bracket are replaced by bisection."""
-    value = black76(forward=1.0, strike=math.exp(x), tau_years=1.0, vol=s, is_call=True).price
-    low, high = math.log(float(value)) + HALF_LN_2PI, math.log1p(-float(value)) + HALF_LN_2PI
-    assert implied_vol_kernel._finish.py_func(x, start, low, high) == pytest.approx(s, rel=1e-7)
+    value = float(black76(forward=1.0, strike=math.exp(x), tau_years=1.0, vol=s, is_call=True).price)
+    low, high = math.log(value) + HALF_LN_2PI, math.log1p(-value) + HALF_LN_2PI
+    with np.errstate(all="ignore"):
+        found = uncompiled("pricing.implied_vol_kernel")._finish(np.float64(x), np.float64(start), low, high)
+    assert found == pytest.approx(s, rel=1e-7)
