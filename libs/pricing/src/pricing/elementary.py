@@ -48,7 +48,7 @@ _A: Final = (
 
 
 @inlined
-def _reduced(x: float) -> tuple[float, int]:
+def _reduced(x: float) -> tuple[float, np.int64]:
     """Return exp(r) and k with x = r + k·ln 2, |r| ≤ ln(2)/2."""
     shifted = x * _LOG2_E + _ROUND
     n = shifted - _ROUND
