@@ -59,7 +59,8 @@ def test_a_live_swap_is_subscribed_whole(drive: Drive, payload: Payload) -> None
     venue.after(1, Tick())
 
     names = ("books", "trades", "tickers", "mark-price", "funding-rate", "open-interest")
-    assert calls(venue)[-1] == ("subscribe", sorted(f"{name}:BTC-USDT-SWAP" for name in names))
+    wanted = [*(f"{name}:BTC-USDT-SWAP" for name in names), "index-tickers:BTC-USDT"]
+    assert calls(venue)[-1] == ("subscribe", sorted(wanted))
 
 
 def test_an_option_and_its_family_are_subscribed(drive: Drive, payload: Payload) -> None:

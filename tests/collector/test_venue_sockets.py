@@ -102,7 +102,7 @@ class OkxTongue:
     channels = frozenset(
         {book, "tickers:BTC-USDT-SWAP", "mark-price:BTC-USDT-SWAP", "open-interest:BTC-USDT-SWAP"}
         | {"tickers:BTC-USD-261127-90000-C", "funding-rate:BTC-USDT-SWAP", "opt-summary:BTC-USD"}
-        | {"mark-price:BTC-USD-261127-90000-C"}
+        | {"mark-price:BTC-USD-261127-90000-C", "index-tickers:BTC-USDT"}
     )
     sequence: int = 1000
 

@@ -173,11 +173,10 @@ class Okx:
         return Speech.ALWAYS
 
     def _family(self, request: Request, names: Sequence[str]) -> tuple[str, ...]:
-        """Return the channels of a whole family of options, if any of it is listed."""
+        """Return the channels of a whole family, if any of it is listed: a swap's index has the family's name."""
         family = dict(request.params).get("instFamily")
-        return (
-            (f"opt-summary:{family}", f"option-trades:{family}") if names and self._channels is OPTION_CHANNELS else ()
-        )
+        whole = ("opt-summary", "option-trades") if self._channels is OPTION_CHANNELS else ("index-tickers",)
+        return tuple(f"{channel}:{family}" for channel in whole) if names else ()
 
 
 def connections(url: str, underlyings: Sequence[str]) -> Iterator[Okx]:
