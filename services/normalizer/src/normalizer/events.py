@@ -6,7 +6,7 @@ Book levels stay decimal text until :mod:`normalizer.book` scales them to intege
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,10 @@ class InstrumentSpec:
     option_type: Right | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradePrint:
+class TradePrint(NamedTuple):
     """One print; ``amount_base`` and ``notional_usd`` already in base coin and USD. ``stream`` names its source.
+
+    A named tuple, for there are many: a frozen dataclass of as many fields takes twice as long to make.
 
     A venue whose frame counts in ``contracts`` leaves the two open: the core fills them in by the instrument's
     reference data.
@@ -175,8 +176,7 @@ class StateChange:
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiquidationPrint:
+class LiquidationPrint(NamedTuple):
     """An event of a liquidation feed; ``order_side`` is the side of the order that the venue placed.
 
     Sizes as in :class:`TradePrint`.

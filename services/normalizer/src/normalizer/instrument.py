@@ -1,7 +1,7 @@
 """All that is known of one instrument: an as-of join of the parts of its ticker, each with its own receive time."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
 from contracts.records import Instrument
@@ -187,7 +187,7 @@ class InstrumentState:
         if base is None and self.reference is not None and self.base_per_contract is not None:
             base = contract_value.finite(print_.contracts * self.base_per_contract)
             usd = None if base is None else contract_value.finite(base * print_.price)
-        return replace(print_, amount_base=base, notional_usd=usd)
+        return print_._replace(amount_base=base, notional_usd=usd)
 
     def _by_reference(self, print_: _Sized, contracts: float) -> tuple[float | None, float | None]:
         if self.reference is None:

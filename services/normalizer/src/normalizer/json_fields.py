@@ -124,15 +124,19 @@ def iso_micros_or_none(fields: Json, name: str) -> int | None:
 def number_or_none(fields: Json, name: str) -> float | None:
     """Return a finite number, any sign; missing is None, 0 is 0."""
     value = fields.get(name)
-    if value is None or value == "":
-        return None
-    if type(value) is float or type(value) is int:
-        number = float(value)
-    elif isinstance(value, str) and "_" not in value:  # Python reads 1_0 as ten
+    if type(value) is str:  # first, and by type: this is the path of nearly every number
+        if not value:
+            return None
         try:
             number = float(value)
         except ValueError:
             raise _wrong(fields, name, "a number") from None
+        if "_" in value:  # Python reads 1_0 as ten
+            raise _wrong(fields, name, "a number")
+    elif value is None:
+        return None
+    elif type(value) is float or type(value) is int:
+        number = float(value)
     else:
         raise _wrong(fields, name, "a number")
     if not math.isfinite(number):

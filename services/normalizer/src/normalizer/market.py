@@ -224,10 +224,11 @@ class Market:
         return book
 
     def _apply_trade(self, trade: TradePrint, raw: RawMessage) -> None:
-        spec = self._spec(trade.instrument, raw)
+        state = self._instruments.get(trade.instrument)
+        spec = self._spec(trade.instrument, raw) if state is None else state.spec
         if spec is None:
             return
-        state = self._live(trade.instrument, raw)
+        state = state or self._live(trade.instrument, raw)
         if state is not None:
             state.trade_stream = state.trade_stream or trade.stream
             if state.trade_stream != trade.stream:
@@ -240,6 +241,8 @@ class Market:
         known = self._reference_flags(trade.instrument)
         raised = known if state is None else (*known, *state.trade(trade, raw.received_ts, self._limits))
         self._print(TRADES, trade_record(trade, spec, self._circumstances(raw), raised))
+        if trade.liquidation == "none":
+            return
         for print_ in tagged_liquidations(trade, spec):
             record = liquidation_record(print_, spec, self._circumstances(raw), known, source="trade")
             self._print(LIQUIDATIONS, record)

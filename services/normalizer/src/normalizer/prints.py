@@ -1,8 +1,7 @@
 """Records of what happened at a moment: trades, liquidations, funding payments, reference data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from contracts.records import Funding, Instrument, Liquidation, Trade
 from normalizer.events import FundingPrint, InstrumentSpec, LiquidationPrint, Listing, Side, TradePrint
@@ -11,8 +10,7 @@ from normalizer.limits import Limits
 from normalizer.quality import flags
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What a print does not say of itself: whose it is, when it was received, and the figures to judge it by."""
 
     venue: str
