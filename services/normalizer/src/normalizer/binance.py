@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
 from contracts.records import RawMessage
-from normalizer import depth_frame
+from normalizer import depth_frame, trade_frame
 from normalizer import json_fields as read
 from normalizer.contract_value import USD_QUOTES
 from normalizer.events import (
@@ -95,6 +95,11 @@ def parse(market: Market, raw: RawMessage) -> Iterator[Event]:
             read_symbol(market, update.instrument, raw.underlying)
             yield update
             return
+    elif raw.channel.endswith("@trade"):
+        print_ = trade_frame.read_print(raw.payload)
+        if print_ is not None:
+            yield _valued(print_, read_symbol(market, print_.instrument, raw.underlying))
+            return
     frame = read.parse(raw.payload)
     if raw.kind == "snapshot":
         yield from _rest(market, raw, frame)
@@ -153,6 +158,11 @@ def _trade(market: Market, data: Json, raw: RawMessage, *, stream: str) -> Itera
     )
 
 
+def _valued(print_: TradePrint, spec: InstrumentSpec) -> TradePrint:
+    """Return a print whose USD are those of its quote currency: none if that is not a dollar."""
+    return print_ if _usd(spec, 1.0) is not None else print_._replace(notional_usd=None)
+
+
 def _trade_id(data: Json, stream: str) -> str:
     if stream == "trade":
         return str(read.integer(data, "t"))
@@ -161,8 +171,7 @@ def _trade_id(data: Json, stream: str) -> str:
 
 
 def _usd(spec: InstrumentSpec, value: float) -> float | None:
-    quote = spec.index_name.removeprefix(spec.underlying)
-    return value if quote in USD_QUOTES else None
+    return value if spec.index_name.removeprefix(spec.underlying) in USD_QUOTES else None
 
 
 def _force_order(market: Market, data: Json, raw: RawMessage) -> Iterator[Event]:

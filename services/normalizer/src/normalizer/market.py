@@ -17,7 +17,6 @@ from normalizer.events import (
     BookUpdate,
     Event,
     FundingPrint,
-    Ignored,
     IndexPrint,
     InstrumentSpec,
     Invalid,
@@ -105,17 +104,21 @@ class Market:
 
     def apply(self, event: Event, raw: RawMessage) -> Invalid | None:
         """Apply one event of a frame; return what is impossible about it, if anything is."""
-        if isinstance(event, Ignored):
-            self._count("ignored")
-            return None
-        if isinstance(event, Invalid):
-            return event
+        change = self._apply.get(type(event))
+        if change is None:
+            return self._pass_over(event)
         try:
-            self._apply[type(event)](self, event, raw)
+            change(self, event, raw)
         except BadMessage as error:
             if isinstance(event, BookUpdate | LevelsById):
                 self.lose(instrument=event.instrument, conn_id=raw.conn_id)
             return Invalid(error.reason, error.detail)
+        return None
+
+    def _pass_over(self, event: Event) -> Invalid | None:
+        if isinstance(event, Invalid):
+            return event
+        self._count("ignored")
         return None
 
     def _spec(self, instrument: str, raw: RawMessage) -> InstrumentSpec | None:
