@@ -117,8 +117,8 @@ def test_integers_of_a_frame_are_those_of_its_text() -> None:
     assert update is not None
     ticks = update.ticks
     assert ticks is not None
-    assert ticks.levels[:, : ticks.count].T.tolist() == [[587102, 1, 14, 3], [615109, 1, 0, 0], [6183764, 2, 154698, 5]]
-    assert (ticks.bids, ticks.count) == (2, 3)
+    assert ticks.levels[:, : ticks.total].T.tolist() == [[587102, 1, 14, 3], [615109, 1, 0, 0], [6183764, 2, 154698, 5]]
+    assert (ticks.bids, ticks.total) == (2, 3)
     maxima = (ticks.price_decimals, ticks.size_decimals, ticks.largest_price, ticks.largest_size)
     assert maxima == (2, 5, 61837, 1)
 
@@ -229,7 +229,7 @@ def test_every_recorded_frame_takes_the_quick_way_and_mutated_ones_are_read_alik
         assert update is not None
         ticks = update.ticks
         assert ticks is not None
-        assert (ticks.bids, ticks.count) == (len(update.bids), len(update.bids) + len(update.asks))
+        assert (ticks.bids, ticks.total) == (len(update.bids), len(update.bids) + len(update.asks))
     for payload in frames[::10]:
         require_same(market, payload)
         at = rng.randrange(len(payload))

@@ -235,7 +235,7 @@ class Book:
         ticks = update.ticks
         if ticks is not None and self._fits(ticks):
             self.bids.merge(ticks.levels, 0, ticks.bids, self.price_scale, self.qty_scale)
-            self.asks.merge(ticks.levels, ticks.bids, ticks.count, self.price_scale, self.qty_scale)
+            self.asks.merge(ticks.levels, ticks.bids, ticks.total, self.price_scale, self.qty_scale)
         else:
             bids, asks = self._scale(update)
             self._note_texts(update, bids, asks)

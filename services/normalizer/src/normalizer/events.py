@@ -94,31 +94,29 @@ class TickerPatch:
     open_interest_contracts: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ticks:
+class Ticks(NamedTuple):
     """Levels as integers, text · 10^decimals: the rows of ``levels`` are price, its decimals, size, its decimals.
 
-    Columns below ``bids`` are bids, those from there to ``count`` asks. The maxima are over all of them: of the
+    Columns below ``bids`` are bids, those from there to ``total`` asks. The maxima are over all of them: of the
     decimals that count, and of the whole parts of prices and sizes.
     """
 
     levels: npt.NDArray[np.int64]
     bids: int
-    count: int
+    total: int
     price_decimals: int
     size_decimals: int
     largest_price: int
     largest_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookUpdate:
+class BookUpdate(NamedTuple):
     """A full book or the levels that changed (size 0 removes one), with the venue's sequence numbers.
 
     ``first_id``..``last_id`` is the range of updates it covers, ``prev_id`` the last id of the message before it;
     ``last_id`` is None if the venue does not number its messages. ``checksum`` is what the venue says the book's is
     once the message is applied, see :mod:`normalizer.checksum`. ``ticks`` are the same levels as integers, where the
-    reader of the frame has made them.
+    reader of the frame has made them. A named tuple for the reason that :class:`TradePrint` is one.
     """
 
     instrument: str

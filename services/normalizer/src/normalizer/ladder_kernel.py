@@ -18,14 +18,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 
 _MAX_INT: Final = 2**63 - 1
-
-
-@numba.njit(cache=True)
-def _power_of_ten(exponent: int) -> int:
-    power = 1
-    for _ in range(exponent):
-        power *= 10
-    return power
+_POWERS_OF_TEN: Final = 10 ** np.arange(19, dtype=np.int64)
 
 
 @numba.njit(cache=True)
@@ -97,8 +90,8 @@ def merge(  # noqa: PLR0917 - a kernel takes its arrays by position
     """
     place = used
     for i in range(start, stop):
-        key = sign * levels[0, i] * _power_of_ten(price_scale - levels[1, i])
-        size = levels[2, i] * _power_of_ten(qty_scale - levels[3, i])
+        key = sign * levels[0, i] * _POWERS_OF_TEN[price_scale - levels[1, i]]
+        size = levels[2, i] * _POWERS_OF_TEN[qty_scale - levels[3, i]]
         place = _place(ladder, used, key, place)
         if place < used and ladder[0, place] == key:
             ladder[1, place] = size
