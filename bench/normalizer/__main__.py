@@ -36,7 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     except NoRecordings as error:
         _say(f"--data: {error}")
         return 2
-    meter = machine.Others(())
     measured = _measured(options, depth, trades)
     conditions = Conditions(
         machine=machine.description(PACKAGES),
@@ -45,7 +44,6 @@ def main(arguments: Sequence[str]) -> int:
         date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
         levels=_levels(depth),
         passes=options.passes,
-        others=meter.share() or 0.0,
     )
     print(tables(measured, conditions))
     if options.output is not None:
@@ -55,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _measured(options: argparse.Namespace, depth: Workload, trades: Workload) -> Measured:
     notes: list[str] = []
+    meter = machine.Others(())
     with tempfile.TemporaryDirectory(prefix="gammaflow-bench-", ignore_cleanup_errors=True) as home:
         directory = Path(home)
         books = _books(depth, directory, options.repeat, notes)
@@ -63,8 +62,9 @@ def _measured(options: argparse.Namespace, depth: Workload, trades: Workload) ->
             OURS: in_memory.normalizer(trades, options.repeat),
             "orjson + tuple": in_memory.plain_trades(trades.messages, options.repeat),
         }
+        others = meter.share()
         service = {} if options.in_memory else _service(depth, directory, options, notes)
-    return Measured(books=books, prints=prints, service=service, notes=notes)
+    return Measured(books=books, prints=prints, service=service, notes=notes, others=others)
 
 
 def _books(depth: Workload, directory: Path, repeats: int, notes: list[str]) -> dict[str, Figure]:
@@ -92,9 +92,10 @@ def _service(depth: Workload, directory: Path, options: argparse.Namespace, note
     best: Drained | None = None
     try:
         endpoints = embedded.start(home, _say, components=("kafka", "registry"), die_with_starter=True)
+        brokers = [status.pid for status in embedded.status(home)]
         for number in range(options.drains):
             log = directory / f"normalizer-{number}.log"
-            found = through_kafka.drain(depth, endpoints, f"bench{number}", options.passes, log)
+            found = through_kafka.drain(depth, endpoints, f"bench{number}", options.passes, log, brokers)
             best = found if best is None or found.rate > best.rate else best
     except (StackError, through_kafka.Failed) as error:
         notes.append(f"through Kafka: {error}")

@@ -11,17 +11,21 @@ OURS = "normalizer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Of the contenders: books and prints in memory; the service on a broker. ``notes`` say which figure is missing."""
+    """Of the contenders: books and prints in memory; the service on a broker. ``notes`` say which figure is missing.
+
+    ``others`` is the share of the machine that other programs used while the figures in memory were taken.
+    """
 
     books: Mapping[str, Figure]
     prints: Mapping[str, Figure]
     service: Mapping[str, Drained]
     notes: Sequence[str]
+    others: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """Under what the figures were taken; ``others`` is the share of the machine that other programs used meanwhile."""
+    """Under what the figures were taken; ``levels`` is the mean of a depth message."""
 
     machine: str
     commit: str
@@ -29,7 +33,6 @@ class Conditions:
     date: str
     levels: float
     passes: int
-    others: float
 
 
 def tables(measured: Measured, conditions: Conditions) -> str:
@@ -39,7 +42,7 @@ def tables(measured: Measured, conditions: Conditions) -> str:
         _verdict("BTCUSDT depth@0ms ≥ 45,000 messages/s", measured.books.get(OURS), 45_000),
         _verdict("trades ≥ 150,000/s", measured.prints.get(OURS), 150_000),
         "",
-        f"Depth: {conditions.levels:.0f} levels a message.",
+        f"Depth: {conditions.levels:.0f} levels a message. Other programs used {_share(measured.others)} of all cores.",
         "",
         *_figures("depth messages", measured.books),
         "",
@@ -48,10 +51,10 @@ def tables(measured: Measured, conditions: Conditions) -> str:
         "## Through Kafka",
         _verdict("BTCUSDT depth@0ms ≥ 25,000 messages/s", measured.service.get("depth"), 25_000),
         "",
-        "| raw records | per second | CPU of the service, µs each | records counted |",
-        "|---|---:|---:|---:|",
+        "| raw records | per second | CPU of the service, µs each | records counted | other programs used |",
+        "|---|---:|---:|---:|---:|",
         *(
-            f"| {name} | {found.rate:,.0f} | {_cpu(found.cpu_us)} | {found.records:,} |"
+            f"| {name} | {found.rate:,.0f} | {_cpu(found.cpu_us)} | {found.records:,} | {_share(found.others)} |"
             for name, found in measured.service.items()
         ),
     ]
@@ -66,7 +69,7 @@ def page(measured: Measured, conditions: Conditions) -> str:
         (
             "# Benchmark: the normalizer and its peers",
             f"Written by `{conditions.command}` on {conditions.date} at commit {conditions.commit}.",
-            f"Machine: {conditions.machine}. Other programs used {conditions.others:.0%} of all its cores meanwhile.",
+            f"Machine: {conditions.machine}.",
             tables(measured, conditions),
             _METHOD.format(passes=conditions.passes),
         )
@@ -90,6 +93,10 @@ def _figures(what: str, figures: Mapping[str, Figure]) -> list[str]:
 
 def _cpu(cpu_us: float | None) -> str:
     return "not known" if cpu_us is None else f"{cpu_us:.1f}"
+
+
+def _share(others: float | None) -> str:
+    return "an unknown share" if others is None else f"{others:.0%}"
 
 
 _METHOD = """\

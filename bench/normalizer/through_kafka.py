@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bench.normalizer.workload import PARTITION, TOPIC, VENUE, Workload
-from bench.stream.machine import cpu_seconds
+from bench.stream.machine import Others, cpu_seconds
 from bench.stream.topics import PRODUCER
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
@@ -34,11 +34,15 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
-    """``records`` raw records became closed seconds in ``seconds`` of wall clock, ``cpu_us`` of the service each."""
+    """``records`` raw records became closed seconds in ``seconds`` of wall clock, ``cpu_us`` of the service each.
+
+    ``others`` is the share of the machine that neither service nor broker nor this process used meanwhile.
+    """
 
     records: int
     seconds: float
     cpu_us: float | None
+    others: float | None
 
     @property
     def rate(self) -> float:
@@ -46,8 +50,13 @@ class Drained:
         return self.records / self.seconds
 
 
-def drain(workload: Workload, endpoints: Endpoints, run_id: str, passes: int, log: Path) -> Drained:
-    """Write the workload ``passes`` times, one after the other in time, and time the service. Raises Failed."""
+def drain(
+    workload: Workload, endpoints: Endpoints, run_id: str, passes: int, log: Path, brokers: Sequence[int]
+) -> Drained:
+    """Write the workload ``passes`` times, one after the other in time, and time the service. Raises Failed.
+
+    ``brokers`` are the process ids of broker and registry.
+    """
     provision(bootstrap_servers=endpoints.bootstrap_servers, registry_url=endpoints.registry_url, run_id=run_id)
     codecs = Codecs.connect(endpoints.registry_url)
     expected = _fill(workload, endpoints, codecs, run_id, passes)
@@ -56,7 +65,7 @@ def drain(workload: Workload, endpoints: Endpoints, run_id: str, passes: int, lo
             [sys.executable, "-m", "normalizer"], env=_environment(endpoints, run_id), stdout=out, stderr=out
         )
     try:
-        return _watch(service, endpoints, codecs, run_id, expected)
+        return _watch(service, endpoints, codecs, run_id, expected, brokers)
     except Failed as error:
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:]
         raise Failed(f"{error}; its log ends: {' / '.join(tail)}") from None
@@ -98,19 +107,26 @@ def _environment(endpoints: Endpoints, run_id: str) -> dict[str, str]:
 
 
 def _watch(
-    service: "subprocess.Popen[bytes]", endpoints: Endpoints, codecs: Codecs, run_id: str, expected: int
+    service: "subprocess.Popen[bytes]",
+    endpoints: Endpoints,
+    codecs: Codecs,
+    run_id: str,
+    expected: int,
+    brokers: Sequence[int],
 ) -> Drained:
     seen: list[tuple[float, int]] = []  # when a closed second became visible, what it counts
     cpu_before: float | None = None
+    meter = Others([service.pid, *brokers])
     for at, clock in _clocks(endpoints, codecs, run_id, service):
         if not seen:
             cpu_before = cpu_seconds(service.pid)
+            meter = Others([service.pid, *brokers])
         seen.append((at, clock.input_records))
         if clock.rejected_records:
             raise Failed(f"{clock.rejected_records} records refused in second {clock.second}")
         if sum(count for _, count in seen) >= expected:
             break
-    cpu_after = cpu_seconds(service.pid)
+    cpu_after, others = cpu_seconds(service.pid), meter.share()
     if (total := sum(count for _, count in seen)) != expected:
         raise Failed(f"{total:,} of {expected:,} records in closed seconds")
     began, ended = seen[0][0], seen[-1][0]
@@ -121,6 +137,7 @@ def _watch(
     return Drained(
         records=records,
         seconds=ended - began,
+        others=others,
         cpu_us=((cpu_after or 0.0) - (cpu_before or 0.0)) / records * 1e6 if known else None,
     )
 
