@@ -95,7 +95,9 @@ def _service(depth: Workload, directory: Path, options: argparse.Namespace, note
         brokers = [status.pid for status in embedded.status(home)]
         for number in range(options.drains):
             log = directory / f"normalizer-{number}.log"
-            found = through_kafka.drain(depth, endpoints, f"bench{number}", options.passes, log, brokers)
+            found = through_kafka.drain(
+                depth, endpoints, run_id=f"bench{number}", passes=options.passes, log=log, brokers=brokers
+            )
             best = found if best is None or found.rate > best.rate else best
     except (StackError, through_kafka.Failed) as error:
         notes.append(f"through Kafka: {error}")

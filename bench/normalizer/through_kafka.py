@@ -51,7 +51,7 @@ class Drained:
 
 
 def drain(
-    workload: Workload, endpoints: Endpoints, run_id: str, passes: int, log: Path, brokers: Sequence[int]
+    workload: Workload, endpoints: Endpoints, *, run_id: str, passes: int, log: Path, brokers: Sequence[int]
 ) -> Drained:
     """Write the workload ``passes`` times, one after the other in time, and time the service. Raises Failed.
 
@@ -65,7 +65,7 @@ def drain(
             [sys.executable, "-m", "normalizer"], env=_environment(endpoints, run_id), stdout=out, stderr=out
         )
     try:
-        return _watch(service, endpoints, codecs, run_id, expected, brokers)
+        return _watch(service, endpoints, codecs=codecs, run_id=run_id, expected=expected, brokers=brokers)
     except Failed as error:
         tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-2:]
         raise Failed(f"{error}; its log ends: {' / '.join(tail)}") from None
@@ -109,6 +109,7 @@ def _environment(endpoints: Endpoints, run_id: str) -> dict[str, str]:
 def _watch(
     service: "subprocess.Popen[bytes]",
     endpoints: Endpoints,
+    *,
     codecs: Codecs,
     run_id: str,
     expected: int,
