@@ -10,7 +10,7 @@ from gammaflow.paths import ROOT
 
 BIN = ROOT / ".venv" / "bin"
 # Fault tests mostly wait: two at a time keep two cores busy. A file stays with one worker, and so does its stack.
-TWO_WORKERS = ("-n", "2", "--dist", "loadfile")
+TWO_WORKERS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 SOURCES = ("libs/*/src", "services/*/src", "stack/src", "cli/src")
 
 
