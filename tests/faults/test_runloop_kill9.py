@@ -29,9 +29,9 @@ def kills() -> ModuleType:
 @pytest.mark.parametrize("kind", ["record", "clocked"])
 def test_random_kills_with_fixed_partitions_change_nothing(kills, stack, kind):
     scene = kills.Scene(stack, kind, 12_000, seed=1)
-    outcome = kills.run_with_kills(scene, kills=5, life_s=(0.8, 4.0), pace_ms=60)
+    outcome = kills.run_with_kills(scene, kills=8, life_s=(0.8, 4.0), pace_ms=60)
     assert outcome.identical
-    # Five kills may all fall between two transactions: kills within one, at every step of it, have their own test.
+    # Eight kills may all fall between two transactions: kills within one, at every step of it, have their own test.
     assert outcome.lives_that_committed >= 2, "the kills came too early to prove anything"
 
 
